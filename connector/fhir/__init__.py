@@ -1,0 +1,6 @@
+"""The FHIR server as we speak to it: one client, its access, what it can do. Knows no radiology and no notification."""
+
+from typing import Any
+
+Json = dict[str, Any]
+"""A resource as JSON. Nothing more is promised: what a server sends is checked where it is read."""
