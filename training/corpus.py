@@ -1,0 +1,270 @@
+"""Marked-up reports, from files to frozen values, and the one fence around those that no training may see.
+
+A file holds reports of the form `### CT | chest | F | 64` and a body in which `[mention]` with `+ ~ ? -` is a
+label (see corpus/README.md). Knows nothing of models, of tokens or of how a report is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from models.report import Certainty, Mention, Report, Span, StudyContext
+from training.errors import CorpusError
+
+CORPUS = Path(__file__).parent / "corpus"
+HELD_OUT = "held_out.lst"
+SIGNS = {"+": Certainty.PRESENT, "~": Certainty.PROBABLE, "?": Certainty.POSSIBLE, "-": Certainty.ABSENT}
+MODALITIES = ("CR", "DX", "CT", "MR", "US", "NM", "PT", "MG", "XA", "RF")
+Split = Literal["train", "held_out", "all"]
+
+_REPORT = re.compile(r"(?m)^### ")
+_MARK = re.compile(r"\[([^\[\]]*)\]([+~?\-])?")
+_UNREAD = re.compile(
+    r"(?ms)^(?:INDICATION|CLINICAL[^:\n]*|HISTORY|TECHNIQUE|COMPARISON|EXAM[^:\n]*):(.*?)(?=^[A-Z][A-Za-z ]{3,}:|\Z)"
+)
+
+
+class MarkedMention(NamedTuple):
+    """A label: how sure the report is, and where the mention stands in its text."""
+
+    certainty: Certainty
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedReport:
+    """A report without its brackets, and its labels in reading order. file, index (from 0): where it came from."""
+
+    file: str
+    index: int
+    modality: str
+    body_part: str
+    sex: str
+    age: int
+    text: str
+    mentions: tuple[MarkedMention, ...]
+
+    @property
+    def id(self) -> str:
+        """The report's name in label files: `chest.txt#12`."""
+        return f"{self.file}#{self.index}"
+
+    @property
+    def labels(self) -> tuple[Mention, ...]:
+        """The labels as people write them: certainty and quote, white space made one space."""
+        return tuple(
+            Mention(certainty, " ".join(self.text[span.start : span.end].split())) for certainty, span in self.mentions
+        )
+
+    def as_report(self) -> Report:
+        """The same report as the service would be given it, with the study context of its header."""
+        context = StudyContext(modality=self.modality, body_part=self.body_part, sex=self.sex, age=self.age)
+        return Report(id=self.id, text=self.text, context=context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a file a report's raw body begins, so that every complaint can name its line."""
+
+    file: str
+    line: int
+    body: str
+
+    def wrong(self, offset: int, what: str) -> CorpusError:
+        """The error for what stands `offset` characters into the body."""
+        return CorpusError(f"{self.file}, line {self.line + self.body.count(chr(10), 0, offset)}: {what}")
+
+
+def load_corpus(split: Split = "train", folder: Path = CORPUS) -> tuple[MarkedReport, ...]:
+    """Read one split of a corpus folder, files in name order. A folder without a held-out list is all train.
+
+    Raises CorpusError: a wrong file, or a held-out report that is gone or was edited.
+    """
+    files = sorted(folder.glob("*.txt"))
+    if not files:
+        raise CorpusError(f"{folder}: no .txt file with marked-up reports; name the folder that holds them")
+    reports = [(report, digest) for path in files for report, digest in _read(path)]
+    held = _held_out(folder / HELD_OUT, {(r.file, r.index): digest for r, digest in reports})
+    chosen = {"train": (False,), "held_out": (True,), "all": (False, True)}[split]
+    return _not_empty(tuple(r for r, _ in reports if ((r.file, r.index) in held) in chosen), split, folder)
+
+
+def read_marked(path: Path) -> tuple[MarkedReport, ...]:
+    """Read every report of one marked-up file. Raises CorpusError with file, line and cure."""
+    return tuple(report for report, _ in _read(path))
+
+
+def parse_marked(raw: str, file: str, index: int = 0, line: int = 1) -> MarkedReport:
+    """Make a value of one report: header without `### `, then the body. line: the header's. Raises CorpusError."""
+    head, _, body = raw.partition("\n")
+    modality, body_part, sex, age = _header(head, file, line)
+    lead = len(body) - len(body.lstrip())
+    place = _Place(file, line + 1 + body.count("\n", 0, lead), body.strip())
+    text, mentions = _unmark(place)
+    _check_sections(place)
+    return MarkedReport(file, index, modality, body_part, sex, age, text, mentions)
+
+
+def mark_up(report: MarkedReport) -> str:
+    """Write a report back in the marked-up form; `parse_marked` of it gives the same values."""
+    sign = {certainty: mark for mark, certainty in SIGNS.items()}
+    pieces, at = [], 0
+    for certainty, span in report.mentions:
+        pieces += [report.text[at : span.start], f"[{report.text[span.start : span.end]}]{sign[certainty]}"]
+        at = span.end
+    head = f"### {report.modality} | {report.body_part} | {report.sex} | {report.age}\n"
+    return head + "".join(pieces) + report.text[at:]
+
+
+def find_duplicates(
+    reports: Iterable[MarkedReport], against: Iterable[MarkedReport], limit: float = 0.3
+) -> Iterator[tuple[MarkedReport, MarkedReport, float]]:
+    """Pairs that say the same: over `limit` of the first report's word 5-grams stand in the second one too."""
+    places: dict[tuple[str, ...], set[int]] = {}
+    others = list(against)
+    for number, other in enumerate(others):
+        for gram in five_grams(other.text):
+            places.setdefault(gram, set()).add(number)
+    for report in reports:
+        yield from _shared(report, places, others, limit)
+
+
+def five_grams(text: str) -> frozenset[tuple[str, ...]]:
+    """The word 5-grams of a text in lower case; a text of fewer words is one gram."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return frozenset(tuple(words[i : i + 5]) for i in range(max(1, len(words) - 4)))
+
+
+def check_corpus(folder: Path = CORPUS, limit: float = 0.3) -> tuple[int, int]:
+    """Check every file, and that no train report repeats a held-out one. Gives their counts. Raises CorpusError."""
+    train = load_corpus("train", folder)
+    held = load_corpus("held_out", folder) if (folder / HELD_OUT).exists() else ()
+    for report, other, share in find_duplicates(train, held, limit):
+        raise CorpusError(
+            f"{report.file}: report {report.index} shares {share:.0%} of its 5-grams with the held-out {other.id}; "
+            "rewrite or remove it, or its score would be memory"
+        )
+    return len(train), len(held)
+
+
+def _shared(
+    report: MarkedReport, places: dict[tuple[str, ...], set[int]], others: list[MarkedReport], limit: float
+) -> Iterator[tuple[MarkedReport, MarkedReport, float]]:
+    grams = five_grams(report.text)
+    hits: dict[int, int] = {}
+    for gram in grams:
+        for number in places.get(gram, ()):
+            hits[number] = hits.get(number, 0) + 1
+    for number, count in sorted(hits.items()):
+        if others[number].id != report.id and count > limit * len(grams):
+            yield report, others[number], count / len(grams)
+
+
+def _read(path: Path) -> Iterator[tuple[MarkedReport, str]]:
+    """Each report of a file and the start of its raw text's SHA-256, as the held-out list writes it."""
+    try:
+        whole = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path.name}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from None
+    before, *raws = _REPORT.split(whole)
+    if before.strip() or not raws:
+        raise CorpusError(f"{path.name}, line 1: text before the first `### ` header; every report begins with one")
+    line = 1 + before.count("\n")
+    for index, raw in enumerate(raws):
+        yield parse_marked(raw, path.name, index, line), hashlib.sha256(raw.strip().encode()).hexdigest()[:16]
+        line += raw.count("\n")
+
+
+def _header(head: str, file: str, line: int) -> tuple[str, str, str, int]:
+    parts = [part.strip() for part in head.split("|")]
+    if len(parts) != 4:
+        raise CorpusError(f"{file}, line {line}: a header is `### modality | body part | sex | age`")
+    modality, body_part, sex, age = parts
+    if modality not in MODALITIES:
+        raise CorpusError(f"{file}, line {line}: modality must be one of {', '.join(MODALITIES)}")
+    if not body_part or sex not in ("M", "F", "O"):
+        raise CorpusError(f"{file}, line {line}: a header needs a body part and a sex of M, F or O")
+    if not age.isascii() or not age.isdigit() or int(age) > 120:
+        raise CorpusError(f"{file}, line {line}: age is in whole years, 0 to 120")
+    return modality, body_part, sex, int(age)
+
+
+def _unmark(place: _Place) -> tuple[str, tuple[MarkedMention, ...]]:
+    """Take the brackets out; the spans are in the text without them."""
+    pieces: list[str] = []
+    mentions: list[MarkedMention] = []
+    at = length = 0
+    for mark in _MARK.finditer(place.body):
+        quote, sign = mark[1], mark[2]
+        if sign is None:
+            raise place.wrong(mark.start(), "a mention without a certainty; put + ~ ? or - right after its bracket")
+        if quote != quote.strip() or not re.search(r"[^\W_]", quote):
+            raise place.wrong(mark.start(), "an empty mention, or space at its edge; brackets stand right at the words")
+        before = _plain(place, at, mark.start())
+        start = length + len(before)
+        length, at = start + len(quote), mark.end()
+        pieces += [before, quote]
+        mentions.append(MarkedMention(SIGNS[sign], Span(start, length)))
+    text = "".join([*pieces, _plain(place, at, len(place.body))])
+    if not text:
+        raise place.wrong(0, "a header without a report; write its text or remove the header")
+    return text, tuple(mentions)
+
+
+def _plain(place: _Place, start: int, end: int) -> str:
+    piece = place.body[start:end]
+    stray = re.search(r"[\[\]]", piece)
+    if stray:
+        raise place.wrong(
+            start + stray.start(), "a stray or nested bracket; brackets only mark mentions and never nest: remove one"
+        )
+    return piece
+
+
+def _check_sections(place: _Place) -> None:
+    for section in _UNREAD.finditer(place.body):
+        mark = _MARK.search(place.body, section.start(1), section.end(1))
+        if mark:
+            raise place.wrong(
+                mark.start(), "a mention in a section that is not read (indication, technique ...); remove its brackets"
+            )
+
+
+def _held_out(path: Path, digests: dict[tuple[str, int], str]) -> frozenset[tuple[str, int]]:
+    """Names of the held-out reports; each must still be the text that was drawn."""
+    if not path.exists():
+        return frozenset()
+    held = set()
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("#") or not line.strip():
+            continue
+        file, index, digest = _held_out_line(line, path.name, number)
+        if digests.get((file, index)) != digest:
+            raise CorpusError(
+                f"{path.name}, line {number}: report {index} of {file} is not the text that was held out; "
+                "restore the file, and add new reports at its end only"
+            )
+        held.add((file, index))
+    return frozenset(held)
+
+
+def _held_out_line(line: str, file: str, number: int) -> tuple[str, int, str]:
+    parts = line.split()
+    if len(parts) != 3 or not parts[1].isdigit():
+        raise CorpusError(f"{file}, line {number}: must be a file, a number from 0 and the start of a SHA-256")
+    return parts[0], int(parts[1]), parts[2]
+
+
+def _not_empty(reports: tuple[MarkedReport, ...], split: Split, folder: Path) -> tuple[MarkedReport, ...]:
+    if not reports:
+        raise CorpusError(
+            f"{folder}: no report in the split {split!r}; list some in {HELD_OUT}, or name another folder"
+        )
+    return reports
