@@ -1,7 +1,7 @@
 """Who we are in a chart: our identifier and tag systems, and the identity of each thing that is read out of a report.
 
 Identity is fixed by the report and the item, not by the version of the report or the model: a corrected report updates
-what it still says in place, and reading twice writes once. What a clinician decided keeps its identity for good; the next
+what it still says in place, and reading twice writes once. What a clinician decided keeps its identity; the next
 reading stands `beside` it under the next number. Only the record of a reading (Provenance) belongs to one version.
 Knows no server and builds no resource.
 """
