@@ -6,6 +6,8 @@ Redis.
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import kombu.exceptions
@@ -164,6 +166,16 @@ class ReportQueue:
         except (redis.RedisError, OSError):
             raise QueueUnavailable("the broker does not answer") from None
         return int(waiting) + int(working)
+
+    def waiting(self) -> set[str]:
+        """Ids of the reports that wait, and of those that a worker has not finished. Raises QueueUnavailable."""
+        try:
+            queued = self._client.lrange(QUEUE, 0, -1)
+            working = [json.loads(entry)[0] for entry in self._client.hvals(_UNACKED)]
+        except (redis.RedisError, OSError):
+            raise QueueUnavailable("the broker does not answer") from None
+        messages = [json.loads(text) for text in queued] + working
+        return {str(json.loads(base64.b64decode(message["body"]))[0][0]) for message in messages}
 
     def close(self) -> None:
         """Give the connections back."""

@@ -1,4 +1,4 @@
-"""The sub-commands of this room: the processes, the demo, the dead letters. Imports nothing heavy until a command runs."""
+"""The sub-commands of this room: processes, demo, dead letters. Imports nothing heavy until a command runs."""
 
 from __future__ import annotations
 
