@@ -21,6 +21,7 @@ from connector.reference import ReportReference
 
 TASK = "gamut.process"
 QUEUE = "gamut"
+SWEEP_WANTED = "gamut:sweep-wanted"
 
 # kombu keeps what was delivered and not yet acknowledged in this hash; its name is fixed by the options below.
 _UNACKED = "unacked"
@@ -176,6 +177,23 @@ class ReportQueue:
             raise QueueUnavailable("the broker does not answer") from None
         messages = [json.loads(text) for text in queued] + working
         return {str(json.loads(base64.b64decode(message["body"]))[0][0]) for message in messages}
+
+    def want_sweep(self) -> None:
+        """Ask the sweeper for a sweep soon: something happened and nobody said to which report.
+
+        Raises QueueUnavailable.
+        """
+        try:
+            self._client.set(SWEEP_WANTED, "1")
+        except (redis.RedisError, OSError):
+            raise QueueUnavailable("the broker did not keep the wish for a sweep") from None
+
+    def take_sweep(self) -> bool:
+        """Whether a sweep was asked for since this was last asked. Raises QueueUnavailable."""
+        try:
+            return self._client.getdel(SWEEP_WANTED) is not None
+        except (redis.RedisError, OSError):
+            raise QueueUnavailable("the broker does not answer") from None
 
     def close(self) -> None:
         """Give the connections back."""

@@ -87,3 +87,10 @@ def test_no_result_is_kept_and_acknowledging_comes_last() -> None:
     conf = broker_app(BrokerSettings()).conf
     assert (conf.result_backend, conf.task_ignore_result) == (None, True)
     assert (conf.task_acks_late, conf.worker_prefetch_multiplier) == (True, 1)
+
+
+def test_a_sweep_that_was_asked_for_many_times_is_taken_once(empty_broker_url: str) -> None:
+    queue = ReportQueue.open(BrokerSettings(broker_url=empty_broker_url))
+    queue.want_sweep()
+    queue.want_sweep()
+    assert (queue.take_sweep(), queue.take_sweep()) == (True, False)
