@@ -1,0 +1,146 @@
+"""From the words of a mention to the codings that stand for it: whole, then without what only qualifies, then broader.
+
+Costs, not scores: a word left out costs by what it is (a size nothing, a side little, a place more, an unknown word
+most), and the cheapest name wins for each code system. Over the limit there is no coding: a wrong code is worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from models.terminology.context import holds
+from models.terminology.tables import CROSSMAP, ITSELF, PARENT, PREFERRED, RELATED, SYNONYM, Entry, Tables
+from models.terminology.words import Phrase, word_hash
+
+COSTS = {"degree": 0.01, "laterality": 0.02, "shape": 0.06, "position": 0.12, "acuity": 0.2, "site": 0.55}
+UNKNOWN = 0.7
+BROADER = 0.3  # from here on the match is a declared broader one
+LIMIT = 0.75  # over it nothing is coded
+LIMIT_ICD = 0.55  # a billing code of another place or kind does more harm than a broader concept
+MOST_WORDS = 9
+_MASK = 0x7FFF_FFFF_FFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A coding and how it was found. cost: 0 for its own words; match: as in `Coding`; dropped: words left out."""
+
+    system: str
+    code: str
+    display: str
+    match: str
+    cost: float
+    name: str
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Some of a mention's words: those kept, what it costs, those left out."""
+
+    key: int
+    cost: float
+    dropped: tuple[str, ...]
+
+
+class Linker:
+    """Finds codings for phrases. modifiers: word to class; sites: a part's words to the words of its wholes."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        modifiers: Mapping[str, str],
+        sites: Mapping[tuple[str, ...], list[tuple[str, ...]]],
+        site_words: frozenset[str],
+    ) -> None:
+        self._tables, self._modifiers, self._sites, self._site_words = tables, modifiers, sites, site_words
+        self._longest = max((len(part) for part in sites), default=1)
+
+    def link(self, phrase: Phrase, known: frozenset[str]) -> dict[str, Link]:
+        """The best coding of each system; none when unsure."""
+        variants: dict[int, Variant] = {}
+        for words, cost in self._readings(phrase):
+            for variant in self._variants(words, phrase, cost):
+                if variant.key not in variants or variants[variant.key].cost > variant.cost:
+                    variants[variant.key] = variant
+        best: dict[str, tuple[float, int, Link]] = {}
+        for entry in self._tables.find(variants):
+            if holds(entry.context, known):
+                self._offer(best, entry, variants[entry.key])
+        return {system: link for system, (_, _, link) in best.items()}
+
+    def _offer(self, best: dict[str, tuple[float, int, Link]], entry: Entry, variant: Variant) -> None:
+        cost = variant.cost + (0.15 if entry.rank >= RELATED else 0.0) + (BROADER if entry.via == PARENT else 0.0)
+        if cost > (LIMIT_ICD if entry.system == "icd10cm" else LIMIT):
+            return
+        order = (
+            cost
+            + 0.01 * entry.rank
+            + (0.015 if entry.via == CROSSMAP and entry.rank else 0.0)
+            - (0.005 if entry.context else 0)
+        )
+        held = best.get(entry.system)
+        if held is None or (order, -len(entry.code)) < (held[0], held[1]):
+            link = Link(
+                entry.system,
+                entry.code,
+                entry.display,
+                _match(entry, variant),
+                round(cost, 2),
+                entry.name,
+                variant.dropped,
+            )
+            best[entry.system] = (order, -len(entry.code), link)
+
+    def _readings(self, phrase: Phrase) -> list[tuple[tuple[str, ...], float]]:
+        """The words as they stand, and with a part of the body told by its whole ("right upper lobe": lung)."""
+        readings = [(phrase.words, 0.0)]
+        words = phrase.words
+        for start, size in product(range(len(words)), range(1, self._longest + 1)):
+            wholes = self._sites.get(tuple(words[start : start + size])) if start + size <= len(words) else None
+            for step, whole in enumerate(wholes or ()):
+                told = tuple(dict.fromkeys((*words[:start], *whole, *words[start + size :])))
+                readings.append((told, 0.1 + 0.1 * step))
+        return readings[:12]
+
+    def _variants(self, words: tuple[str, ...], phrase: Phrase, cost: float) -> list[Variant]:
+        """Every choice of the words that keeps the head, within the limit of cost."""
+        head = self._head(words, phrase)
+        if not head:
+            return []
+        out = [Variant(0, cost, ())]
+        for word in words[:MOST_WORDS]:
+            price = UNKNOWN + LIMIT if word == head else self._price(word)
+            number = word_hash(word)
+            kept = [Variant((v.key + number) & _MASK, v.cost, v.dropped) for v in out]
+            out = kept + [
+                Variant(v.key, v.cost + price, (*v.dropped, word))
+                for v in out
+                if v.cost + price <= LIMIT and len(words) > 1
+            ]
+        return out
+
+    def _price(self, word: str) -> float:
+        kind = self._modifiers.get(word)
+        return COSTS[kind] if kind else COSTS["site"] if word in self._site_words else UNKNOWN
+
+    def _head(self, words: tuple[str, ...], phrase: Phrase) -> str:
+        """The word that names the condition: the last before the first preposition that is no place and no modifier."""
+        front = phrase.words[: phrase.head]
+        for candidates in (front, phrase.words):
+            for word in reversed(candidates):
+                if word in words and word not in self._modifiers and word not in self._site_words:
+                    return word
+        return ""
+
+
+def _match(entry: Entry, variant: Variant) -> str:
+    if variant.cost >= BROADER or entry.via == PARENT:
+        return "broader"
+    if variant.cost > 0:
+        return "decomposed"
+    if entry.rank > PREFERRED or entry.via != ITSELF:
+        return "synonym" if entry.rank <= SYNONYM + 1 else "related"
+    return "normalised"
