@@ -1,4 +1,4 @@
-"""Everything that can go wrong between us and the hospital: FHIR, documents, notifications, the queue, DICOMweb, the write-back.
+"""Everything that can go wrong on the hospital's side: FHIR, documents, notifications, queue, DICOMweb, write-back.
 
     GamutError
     |-- FhirError                     .status: HTTP status or None; .issues: what the OperationOutcome named
@@ -29,10 +29,13 @@
     |   |-- DicomUnreachable          no answer of the DICOMweb server (Transient)
     |   `-- DicomMalformed            an answer or a file that is not DICOM
     `-- WriteError
-        `-- PartialWrite              some entries of the set stand, some do not (Transient)
+        |-- PartialWrite              some entries of the set stand, some do not (Transient)
+        |-- ReportMoved               the report is of another version than the one that was read (Transient)
+        |-- SubjectChanged            what stands of the report is in another patient's chart
+        `-- Unbuildable               a resource of ours is not of the server's FHIR release
 
-Knows no remedy: whether to try again is said by `Transient`, and decided by who calls. Messages hold ids, codes and lengths; never
-a word of a resource, and never an OperationOutcome's diagnostics, which quote what was sent.
+Knows no remedy: whether to try again is said by `Transient`, and decided by who calls. Messages hold ids, codes and
+lengths; never a word of a resource, and never an OperationOutcome's diagnostics, which quote what was sent.
 """
 
 from __future__ import annotations
@@ -179,3 +182,15 @@ class WriteError(GamutError):
 
 class PartialWrite(WriteError, Transient):
     """Some entries of the set stand and some do not; writing again completes it."""
+
+
+class ReportMoved(WriteError, Transient):
+    """The report changed, or went, while it was read: read it again."""
+
+
+class SubjectChanged(WriteError):
+    """What stands of the report is in another patient's chart; nothing of it is written over."""
+
+
+class Unbuildable(WriteError):
+    """A resource of ours that is not of the shape of the server's FHIR release."""

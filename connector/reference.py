@@ -1,6 +1,7 @@
 """References as FHIR writes them, taken apart and checked: a type, an id, a version.
 
-Refuses to know what stands behind one: nothing here reads, and the base of an absolute reference is only reported, never called.
+Refuses to know what stands behind one: nothing here reads, and the base of an absolute reference is only reported,
+never called.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ _LITERAL = re.compile(
 
 
 def check_id(text: str) -> str:
-    """Give back a FHIR id (http://hl7.org/fhir/R4/datatypes.html#id). "." and ".." pass there, not here: they would walk a URL.
+    """Give back a FHIR id (http://hl7.org/fhir/R4/datatypes.html#id). Raises FhirMalformed.
 
-    Raises FhirMalformed.
+    "." and ".." are ids there and not here: they would walk a URL.
     """
     if not _ID_FORM.fullmatch(text):
         raise FhirMalformed(f"an id is not of FHIR's form ({len(text)} characters)")
@@ -37,7 +38,7 @@ def check_type(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LiteralReference:
-    """A reference that names a resource by type and id. base: of an absolute one, without the last slash; None when relative."""
+    """A reference that names a resource by type and id. base: of an absolute one, without the last slash."""
 
     type: str
     id: str
@@ -56,7 +57,7 @@ def parse_reference(text: str) -> LiteralReference:
 
 @dataclass(frozen=True, slots=True)
 class ReportReference:
-    """A DiagnosticReport of the configured server. version: its meta.versionId, None when not known. Raises FhirMalformed."""
+    """A DiagnosticReport of the configured server. version: its meta.versionId. Raises FhirMalformed."""
 
     id: str
     version: str | None = None

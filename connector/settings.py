@@ -31,16 +31,18 @@ _NEEDED = {
 class FhirSettings(BaseSettings):
     """The configured FHIR server; no other one is ever called."""
 
-    model_config = SettingsConfigDict(env_prefix="GAMUT_FHIR_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="GAMUT_FHIR_", frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     base_url: str = Field(description="base of the FHIR server, as https://hospital.example/fhir")
     auth: FhirAuth = Field(FhirAuth.NONE, description="access: none, basic, bearer or smart (SMART Backend Services)")
-    token: SecretStr | None = Field(None, description="bearer: the token")
-    user: str | None = Field(None, description="basic: the user")
-    password: SecretStr | None = Field(None, description="basic: the password")
-    client_id: str | None = Field(None, description="smart: the client id registered with the server")
-    private_key_file: Path | None = Field(None, description="smart: PEM or JWK file of our private key, RSA or EC P-384")
-    key_id: str | None = Field(None, description="smart: `kid` of our key in the registered key set; a JWK's own by default")
+    token: SecretStr = Field(SecretStr(""), description="bearer: the token")
+    user: str = Field("", description="basic: the user")
+    password: SecretStr = Field(SecretStr(""), description="basic: the password")
+    client_id: str = Field("", description="smart: the client id registered with the server")
+    private_key_file: Path | None = Field(None, description="smart: our private key, RSA or EC P-384, PEM or JWK")
+    key_id: str | None = Field(None, description="smart: `kid` of our key; by default a JWK's own, else its thumbprint")
     scopes: str = Field(
         "system/DiagnosticReport.rs system/ImagingStudy.rs system/Endpoint.r system/Patient.r system/Binary.r "
         "system/ServiceRequest.r system/Observation.cruds system/Device.cruds system/Provenance.cruds "
