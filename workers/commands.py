@@ -2,8 +2,128 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+Host = Annotated[str, typer.Option(help="Address to listen on")]
+Port = Annotated[int, typer.Option(help="Port of the connector, where the FHIR server's notifications arrive")]
+FhirPort = Annotated[int, typer.Option(help="Port of the sandbox chart: FHIR at /fhir, pages at /chart")]
+State = Annotated[Path, typer.Option(help="Folder of the broker's file and of the sandbox chart")]
+
+dead = typer.Typer(no_args_is_help=True, help="Dead letters: reports that are not tried again before somebody says so.")
 
 
 def register(app: typer.Typer) -> None:
     """Mount this room's commands on `gamut`."""
+    app.command()(up)
+    app.command()(demo)
+    app.command()(check)
+    app.command()(worker)
+    app.command()(sweep)
+    app.add_typer(dead, name="dead")
+
+
+def up(host: Host = "127.0.0.1", port: Port = 8080, fhir_port: FhirPort = 8081, state: State = Path(".state")) -> None:
+    """Run everything on this machine: connector, worker, sweeper, an embedded broker and a sandbox chart.
+
+    Any of them that dies is restarted. Ctrl-C ends all.
+    """
+    from models.logs import configure_logs
+    from workers.supervise import Place, up
+
+    configure_logs("up")
+    up(Place(host, port, fhir_port, state), typer.echo)
+
+
+def demo(
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    fhir_port: FhirPort = 8081,
+    state: Annotated[Path | None, typer.Option(help="Folder to keep the chart in; a new one by default")] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End after the summary: 0, or 1 if anything failed")] = False,
+) -> None:
+    """Run everything, file 25 fictional reports of ten patients, and show how they are read."""
+    from models.logs import configure_logs
+    from workers.demo.show import run_demo
+
+    configure_logs("demo", "WARNING")
+    raise typer.Exit(run_demo(host, port, fhir_port, state, leave=leave))
+
+
+def check() -> None:
+    """Say what of server, broker, model and terminology is reachable; exit code 1 if anything is not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from models.logs import configure_logs
+    from workers.check import check_all
+
+    configure_logs("check", "ERROR")
+    rows = check_all()
+    table = Table("", "", "", show_header=False)
+    for row in rows:
+        table.add_row("[green]yes[/]" if row.ok else "[red]no[/]", row.name, row.says)
+    Console().print(table)
+    raise typer.Exit(0 if all(row.ok for row in rows) else 1)
+
+
+def worker() -> None:
+    """Take references from the queue, read the reports, and write what is found into the chart."""
+    from workers.roots import worker
+
+    raise typer.Exit(worker())
+
+
+def sweep(
+    once: Annotated[
+        bool, typer.Option("--once", help="Look over everything once, say what was found, and end")
+    ] = False,
+) -> None:
+    """Queue every radiology report without a current set of ours, again and again."""
+    from workers.roots import sweeper
+
+    raise typer.Exit(sweeper(once=once))
+
+
+@dead.command("list")
+def list_dead() -> None:
+    """List dead letters: report, version, error, time and reason; never a text."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from workers.roots import dead_letters
+
+    with dead_letters() as (letters, _):
+        found = letters.list()
+    table = Table("report", "version", "error", "at", "reason")
+    for letter in found:
+        table.add_row(letter.id, letter.version or "", letter.error, letter.at, letter.reason)
+    Console().print(table if found else "no dead letters")
+
+
+@dead.command("retry")
+def retry_dead(
+    reports: Annotated[list[str] | None, typer.Argument(help="Ids of reports")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every dead letter")] = False,
+) -> None:
+    """Queue dead letters again, with all their attempts before them."""
+    from workers.roots import dead_letters
+
+    with dead_letters() as (letters, again):
+        chosen = [letter.id for letter in letters.list()] if everything else reports or []
+        for report in chosen:
+            again(report)
+    typer.echo(f"{len(chosen)} queued again")
+
+
+@dead.command("drop")
+def drop_dead(reports: Annotated[list[str], typer.Argument(help="Ids of reports")]) -> None:
+    """Take dead letters away for good; the sweeper leaves these versions of the reports alone."""
+    from workers.roots import dead_letters
+
+    with dead_letters() as (letters, _):
+        for report in reports:
+            letters.drop(report)
+    typer.echo(f"{len(reports)} dropped")
