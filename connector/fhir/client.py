@@ -146,7 +146,7 @@ class FhirClient:
     def batch(self, bundle: Json) -> Json:
         """Send a transaction or batch Bundle to the base. Each entry of the answer has a status of its own to check."""
         what = f"POST {bundle.get('type')} of {len(bundle.get('entry', ()))}"
-        return _bundle(self._wire.send("POST", httpx.URL(self.base_url), what, bundle, _WHOLE))
+        return _bundle(self._wire.send("POST", httpx.URL(self.base_url), what, bundle))
 
     def operation(self, path: str, params: Mapping[str, str]) -> Json:
         """GET of an operation, such as `Subscription/1/$events`."""

@@ -45,8 +45,8 @@ _KINDS: dict[int, type[FhirError]] = {
 def issues_of(outcome: object) -> tuple[Issue, ...]:
     """Codes and element paths of an OperationOutcome's errors, or of all its issues when none is an error.
 
-    () for anything else. Paths are kept only in their plain form (`Observation.extension[0].url`): a longer FHIRPath may
-    quote a value.
+    () for anything else. Paths are kept only in their plain form (`Observation.extension[0].url`): a longer FHIRPath
+    may quote a value.
     """
     if not isinstance(outcome, dict) or outcome.get("resourceType") != "OperationOutcome":
         return ()
