@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Mount this room's commands on `gamut`."""
+    app.command()(serve)
     app.command()(subscribe)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, in place of GAMUT_HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, in place of GAMUT_PORT", min=1, max=65_535)] = None,
+) -> None:
+    """Take the FHIR server's notifications and queue what they name.
+
+    Reads GAMUT_FHIR_*, GAMUT_BROKER_URL, the secrets of GAMUT_NOTIFY_*, and GAMUT_NOTIFY_PATH. Shows /healthz,
+    /readyz, /metrics.
+    """
+    from connector.serve import serve
+
+    serve(host, port)
 
 
 def subscribe() -> None:

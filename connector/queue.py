@@ -178,6 +178,13 @@ class ReportQueue:
         messages = [json.loads(text) for text in queued] + working
         return {str(json.loads(base64.b64decode(message["body"]))[0][0]) for message in messages}
 
+    def answers(self) -> bool:
+        """Whether the broker answers now."""
+        try:
+            return bool(self._client.ping())
+        except (redis.RedisError, OSError):
+            return False
+
     def want_sweep(self) -> None:
         """Ask the sweeper for a sweep soon: something happened and nobody said to which report.
 

@@ -202,7 +202,7 @@ def test_what_no_server_sends_is_refused_without_quoting_it(case: str) -> None:
 
 
 _WORDS = ["DiagnosticReport", "Bundle", "Parameters", "SubscriptionStatus"]
-_KEYS = "resourceType id meta entry resource parameter type request focus name part notificationEvent".split()
+_KEYS = ["resourceType", "id", "meta", "entry", "resource", "parameter", "type", "request", "focus", "name", "part"]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(_WORDS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4),
