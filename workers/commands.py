@@ -41,15 +41,18 @@ def demo(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     fhir_port: FhirPort = 8081,
-    state: Annotated[Path | None, typer.Option(help="Folder to keep the chart in; a new one by default")] = None,
+    state: Annotated[Path, typer.Option(help="Folder of the chart and the logs; it is emptied first")] = Path(
+        ".state/demo"
+    ),
     leave: Annotated[bool, typer.Option("--exit", help="End after the summary: 0, or 1 if anything failed")] = False,
 ) -> None:
     """Run everything, file 25 fictional reports of ten patients, and show how they are read."""
     from models.logs import configure_logs
     from workers.demo.show import run_demo
+    from workers.supervise import Place
 
     configure_logs("demo", "WARNING")
-    raise typer.Exit(run_demo(host, port, fhir_port, state, leave=leave))
+    raise typer.Exit(run_demo(Place(host, port, fhir_port, state), leave=leave))
 
 
 def check() -> None:

@@ -1,0 +1,83 @@
+"""What is done with one report, from its reference to its set in the chart: the story, on one screen.
+
+Knows the order of the steps and nothing of queues, tries or threads; what may go wrong is raised as it comes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from connector.imaging import DicomWeb
+from connector.reports import ReportSettings, Retract, Skip, read_report
+
+from connector.fhir.client import FhirClient
+from connector.reference import ReportReference
+from connector.writeback import WriteSettings, is_current, retract, write
+from models.errors import DeadlineExceeded
+from models.report import Analysis, Report
+
+ModelRun = Callable[[ReportReference], AbstractContextManager[None]]
+Timed = Callable[[str], AbstractContextManager[object]]
+
+
+class Reader(Protocol):
+    """The seam to the language model; `models.analyze.Analyzer` in service."""
+
+    def analyze(self, report: Report, deadline: float | None = None) -> Analysis:
+        """Read a report before a time.monotonic() value; raises GamutError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The configured server, and how its reports are read and written to."""
+
+    client: FhirClient
+    reading: ReportSettings
+    writing: WriteSettings
+    dicomweb: DicomWeb | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended. kind: written, current, skipped or retracted. reason: of the last two. count: resources it changed.
+
+    filed: when the report that was read came into the chart, by the server's clock.
+    """
+
+    kind: str
+    version: str | None = None
+    reason: str | None = None
+    count: int = 0
+    filed: str | None = None
+
+
+def process(
+    reference: ReportReference, chart: Chart, reader: Reader, model_run: ModelRun, timed: Timed, *, deadline: float
+) -> Outcome:
+    """Bring one report's set in the chart up to date. deadline: time.monotonic() value.
+
+    model_run: entered around the model, with the version that is read. timed: entered around a step, with its name.
+    Raises FhirError, ReportError, DicomError, ModelError, WriteError; the Transient ones may pass.
+    """
+    with timed("read"):
+        found = read_report(chart.client, reference, chart.reading, chart.dicomweb)
+    if isinstance(found, Skip):
+        return Outcome("skipped", reason=found.reason)
+    if isinstance(found, Retract):
+        taken_back = retract(chart.client, reference.id, found.reason, chart.writing)
+        return Outcome("retracted", reason=found.reason, count=len(taken_back.superseded))
+    if is_current(chart.client, found.reference):
+        return Outcome("current", version=found.reference.version)
+    with model_run(found.reference), timed("model"):
+        analysis = reader.analyze(found.report, deadline)
+    if time.monotonic() > deadline:
+        raise DeadlineExceeded("the report was not read before its deadline")
+    with timed("write"):
+        done = write(chart.client, found, analysis, chart.writing)
+    filed = found.resource.get("meta", {}).get("lastUpdated")
+    return Outcome("written", version=found.reference.version, count=len(done.written), filed=filed)
