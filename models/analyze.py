@@ -1,0 +1,135 @@
+"""A report in, everything that can be said of it out: sections, language model, grounding, differential, codes, draft
+impression.
+
+The one way through the ground floor, for the service, the command line and the evaluation alike. Knows no FHIR, no
+queue, no file formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.constraint import Quote
+from models.differential import group_differential
+from models.engine import Engine
+from models.errors import EmptyReport, ReportTooLong
+from models.forms import Form, form_for
+from models.grounding import laterality_of
+from models.impression import draft_impression
+from models.prompt import Written, context_line, indication_line, write_window
+from models.report import (
+    Analysis,
+    DifferentialGroup,
+    Finding,
+    Impression,
+    Mention,
+    ModelIdentity,
+    Report,
+    Section,
+    SectionKind,
+    Span,
+)
+from models.sections import READ, split_sections
+from models.settings import ModelSettings
+from models.terminology import Terminology
+from models.windows import windows
+
+WINDOW_CHARS = 400
+"""Longest window, in characters: what training shows most (training/base.py)."""
+
+_DRAFTED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
+
+
+def open_analyzer(settings: ModelSettings) -> Analyzer:
+    """Load what reading needs. Raises ModelNotFound, ModelUnusable, TerminologyError before any work is taken."""
+    engine = Engine(settings.model, settings.model_contexts, settings.model_threads)
+    return Analyzer(engine, Terminology.open(), settings.max_report_chars)
+
+
+class Analyzer:
+    """Reads reports; one a process, thread-safe."""
+
+    def __init__(self, engine: Engine, terminology: Terminology, max_chars: int) -> None:
+        self._engine, self._terminology, self._max_chars = engine, terminology, max_chars
+        self._form: Form = form_for(engine)
+        self.identity: ModelIdentity = engine.identity
+
+    @property
+    def tokens_written(self) -> int:
+        """Tokens that the model wrote since it was loaded."""
+        return self._engine.written
+
+    def analyze(self, report: Report, deadline: float | None = None) -> Analysis:
+        """Read one report. deadline: a `time.monotonic()` value. Raises EmptyReport, ReportTooLong, ModelError."""
+        if not report.text.strip():
+            raise EmptyReport("the report has no text")
+        if len(report.text) > self._max_chars:
+            raise ReportTooLong(
+                f"the report has {len(report.text)} characters; GAMUT_MAX_REPORT_CHARS allows {self._max_chars}"
+            )
+        sections = split_sections(report.text)
+        findings = tuple(self._findings(report, sections, deadline))
+        differential = group_differential(report.text, sections, findings)
+        impression = self._impression(report, sections, findings, differential, deadline)
+        return Analysis(report.id, report.context, sections, findings, differential, impression, self.identity)
+
+    def close(self) -> None:
+        """Free the model and the tables."""
+        self._engine.close()
+        self._terminology.close()
+
+    def _findings(self, report: Report, sections: Sequence[Section], deadline: float | None) -> list[Finding]:
+        found = []
+        for section in sections:
+            if section.kind in READ:
+                for window in windows(report.text, section.span, WINDOW_CHARS):
+                    written = write_window(report.text, window.start, window.end)
+                    prompt, constraint = self._form.extraction(context_line(report.context, section.kind), written)
+                    self._engine.write(prompt, constraint, deadline)
+                    found += [self._finding(report, section.kind, written, quote) for quote in constraint.quotes]
+        return found
+
+    def _finding(self, report: Report, section: SectionKind, written: Written, quote: Quote) -> Finding:
+        span = Span(written.places[quote.start], written.places[quote.end - 1] + 1)
+        words = report.text[span.start : span.end]
+        named = " ".join(words.split())
+        site = self._terminology.site(named)
+        return Finding(
+            certainty=quote.certainty,
+            quote=words,
+            span=span,
+            section=section,
+            confidence=round(quote.probability, 4),
+            site=site[0] if site else None,
+            site_code=site[1] if site else None,
+            laterality=laterality_of(named),
+            codes=self._terminology.code(named, report.context),
+        )
+
+    def _impression(
+        self,
+        report: Report,
+        sections: Sequence[Section],
+        findings: Sequence[Finding],
+        differential: Sequence[DifferentialGroup],
+        deadline: float | None,
+    ) -> Impression | None:
+        """A draft from the findings alone: what the radiologist's own impression says is no source for it."""
+        listed = {
+            Mention(f.certainty, " ".join(f.quote.split())): i
+            for i, f in enumerate(findings)
+            if f.section in _DRAFTED_FROM
+        }
+        if not listed:
+            return None
+        said = " ".join(report.text[s.span.start : s.span.end] for s in sections if s.kind is SectionKind.INDICATION)
+        head = context_line(report.context) + indication_line(said)
+        prompt, constraint = self._form.impression(head, list(listed))
+        self._engine.write(prompt, constraint, deadline)
+        places = list(listed.values())
+        return draft_impression(findings, differential, [places[i] for i in constraint.chosen])
+
+
+def mentions_of(analysis: Analysis) -> tuple[Mention, ...]:
+    """The findings in the annotation form, for scores and for `--lines`."""
+    return tuple(Mention(f.certainty, f.quote) for f in analysis.findings)

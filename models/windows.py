@@ -1,0 +1,54 @@
+"""Cuts a section into windows at sentence ends, so that a small model reads a few sentences at a time and nothing is
+cut off.
+
+Knows sentence ends; knows no tokens and no conditions. Every character that is not white space lies in exactly one
+window.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from models.report import Span
+
+_SENTENCE_END = re.compile(r"(?<=[.!?;])[ \t]+(?=\S)|[ \t]*\n\s*")
+_LIST_NUMBER = re.compile(r"\(?\d{1,2}[.)]")
+
+
+def sentences(text: str, span: Span) -> Iterator[Span]:
+    """Spans of sentences; a list's number stays with its item."""
+    start = span.start
+    for match in _SENTENCE_END.finditer(text, span.start, span.end):
+        if match.start() > start and not _LIST_NUMBER.fullmatch(text, start, match.start()):
+            yield Span(start, match.start())
+            start = match.end()
+    if start < span.end:
+        yield Span(start, span.end)
+
+
+def windows(text: str, span: Span, max_chars: int) -> Iterator[Span]:
+    """Whole sentences packed up to `max_chars` characters; a longer sentence is cut at a comma or a space, never
+    dropped.
+    """
+    start = end = None
+    for sentence in sentences(text, span):
+        for piece in _pieces(text, sentence, max_chars):
+            if start is not None and end is not None and piece.end - start > max_chars:
+                yield Span(start, end)
+                start = None
+            start = piece.start if start is None else start
+            end = piece.end
+    if start is not None and end is not None:
+        yield Span(start, end)
+
+
+def _pieces(text: str, span: Span, max_chars: int) -> Iterator[Span]:
+    start = span.start
+    while span.end - start > max_chars:
+        cut = max(text.rfind(", ", start + 1, start + max_chars), text.rfind("; ", start + 1, start + max_chars))
+        cut = cut + 1 if cut > start else text.rfind(" ", start + 1, start + max_chars)
+        cut = cut if cut > start else start + max_chars
+        yield Span(start, cut)
+        start = cut
+    yield Span(start, span.end)
