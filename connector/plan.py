@@ -1,0 +1,157 @@
+"""What has to be written so that a report's set stands, from its items and from what stands already. Asks no server.
+
+An item keeps its place and is updated there. What a clinician decided keeps its place too, as it is: the item then
+stands beside it and says so. What the report no longer says is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+
+from connector.build import build
+from connector.delivery import Entry
+from connector.fhir import Json
+from connector.fhir.capability import Release
+from connector.identity import (
+    ITEM_SYSTEM,
+    REPORT_SYSTEM,
+    VERSION_SYSTEM,
+    WITHDRAWN_SYSTEM,
+    item_id,
+    value_of,
+    version_key,
+)
+from connector.manner import OURSELVES, note
+from connector.observations import Item
+from connector.provenance import pointer
+from connector.reports import ChartReport
+from connector.standing import Standing, is_record, is_withdrawn, same_subject
+from models.report import ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """entries: in the order to write them. targets: what the record names. places: what is pointed at and stays."""
+
+    entries: tuple[Entry, ...]
+    targets: tuple[str, ...]
+    places: Mapping[str, str]
+    superseded: tuple[str, ...]
+
+
+class Planner:
+    """Gives the items of one reading their places among what stands. Raises Unbuildable."""
+
+    def __init__(self, chart: ChartReport, model: ModelIdentity, standing: Standing, release: Release) -> None:
+        self._chart = chart
+        self._model = model
+        self._standing = standing
+        self._release = release
+        self._key = version_key(chart.reference.id, chart.reference.version or "")
+        self._by_item: dict[str, list[Json]] = {}
+        for observation in standing.observations:
+            self._by_item.setdefault(value_of(observation, ITEM_SYSTEM) or "", []).append(observation)
+
+    def plan(self, items: Iterable[Item]) -> Plan:
+        """Place every item, and take back what none of them says any more."""
+        entries: list[Entry] = []
+        targets: list[str] = []
+        places: dict[str, str] = {}
+        for item in items:
+            entry = self.entry(item)
+            if isinstance(entry, Entry):
+                entries.append(entry)
+                targets.append(entry.urn)
+            else:
+                places[f"urn:uuid:{self._uuid(item, 0)}"] = entry
+                targets.append(entry)
+        updated = {entry.current["id"] for entry in entries if entry.current}
+        gone = [o for o in self._standing.undecided if o["id"] not in updated and not is_record(o)]
+        told = f"Taken back: {self._chart.reference} does not say this."
+        taken_back = (withdrawn(o, self._key, told) for o in gone)
+        return Plan((*entries, *taken_back), tuple(targets), places, tuple(map(place_of, gone)))
+
+    def entry(self, item: Item) -> Entry | str:
+        """How an item is written; or the place of what a clinician decided of it, when that is of this same version."""
+        beside, occupant = self._seat(item)
+        if occupant is not None and self._standing.is_decided(occupant):
+            return place_of(occupant)
+        uuid = self._uuid(item, beside)
+        return Entry(
+            build(self._resource(item, uuid, beside, occupant), self._release),
+            uuid,
+            names=(f"urn:uuid:{uuid}", f"urn:uuid:{self._uuid(item, 0)}"),
+            query={"identifier": f"{ITEM_SYSTEM}|{uuid}"},
+            current=occupant,
+        )
+
+    @property
+    def current_record(self) -> Json | None:
+        """The Provenance that already stands for this version, of a reading that was not finished."""
+        return next((r for r in self._standing.records_of(self._key) if r["resourceType"] == "Provenance"), None)
+
+    def _resource(self, item: Item, uuid: str, beside: int, occupant: Json | None) -> Json:
+        decided = filter(None, (self._occupant(self._uuid(item, number)) for number in range(beside)))
+        notes = [*_others_notes(occupant), *item.resource.get("note", ())]
+        notes += [_beside(other) for other in decided if self._standing.is_decided(other)]
+        identifiers = {ITEM_SYSTEM: uuid, REPORT_SYSTEM: self._chart.reference.id, VERSION_SYSTEM: self._key}
+        return {
+            **item.resource,
+            "identifier": [{"system": system, "value": value} for system, value in identifiers.items()],
+            "device": pointer(self._model),
+            **({"note": notes} if notes else {}),
+        }
+
+    def _seat(self, item: Item) -> tuple[int, Json | None]:
+        """How many others the item stands beside, and what already stands in its own place."""
+        for beside in count():
+            occupant = self._occupant(self._uuid(item, beside))
+            if occupant is None or self._is_of_this_reading(occupant):
+                return beside, occupant
+        raise AssertionError("count() ended")
+
+    def _is_of_this_reading(self, occupant: Json) -> bool:
+        if self._standing.is_decided(occupant):
+            return value_of(occupant, VERSION_SYSTEM) == self._key
+        return same_subject(occupant, self._chart.patient or "")
+
+    def _occupant(self, uuid: str) -> Json | None:
+        # Writers that met may have left two of one identity: all of them choose the same one to go on with.
+        found = self._by_item.get(uuid, [])
+        order = sorted(found, key=lambda o: (not self._standing.is_decided(o), is_withdrawn(o), str(o["id"])))
+        return order[0] if order else None
+
+    def _uuid(self, item: Item, beside: int) -> str:
+        return item_id(self._chart.reference.id, item.kind, item.key, beside)
+
+
+def withdrawn(observation: Json, why: str, told: str) -> Entry:
+    """Mark one of ours entered-in-error. why: what stands under WITHDRAWN_SYSTEM, by which we know that it was us."""
+    meta = {
+        name: value for name, value in observation.get("meta", {}).items() if name in ("security", "tag", "profile")
+    }
+    resource = {
+        **observation,
+        "meta": meta,
+        "status": "entered-in-error",
+        "identifier": [*observation["identifier"], {"system": WITHDRAWN_SYSTEM, "value": why}],
+        "note": [*_others_notes(observation), note(told)],
+    }
+    return Entry(resource, value_of(observation, ITEM_SYSTEM) or "", current=observation)
+
+
+def place_of(resource: Json) -> str:
+    """A relative reference to a resource."""
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def _beside(decided: Json) -> Json:
+    return note(f"Stands beside {place_of(decided)} ({decided.get('status')}), which a clinician decided on before.")
+
+
+def _others_notes(observation: Json | None) -> list[Json]:
+    notes = observation.get("note") if observation else None
+    mappings = [n for n in notes if isinstance(n, dict)] if isinstance(notes, list) else []
+    return [n for n in mappings if n.get("authorString") != OURSELVES]
