@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 def register(app: typer.Typer) -> None:
     """Mount this room's commands on `gamut`."""
     app.command()(serve)
+    app.command()(sandbox)
     app.command()(subscribe)
 
 
@@ -25,6 +27,22 @@ def serve(
     from connector.serve import serve
 
     serve(host, port)
+
+
+def sandbox(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, in place of GAMUT_SANDBOX_HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, in place of GAMUT_SANDBOX_PORT", min=1, max=65_535)] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder of the chart's file, in place of GAMUT_SANDBOX_STATE")
+    ] = None,
+) -> None:
+    """Serve a chart to try things on: FHIR at /fhir, a page at /chart, its faults at /sandbox/switches.
+
+    For fictional patients only: it asks nobody who they are.
+    """
+    from connector.sandbox.serve import serve
+
+    serve(host, port, state)
 
 
 def subscribe() -> None:
