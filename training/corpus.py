@@ -152,6 +152,14 @@ def check_corpus(folder: Path = CORPUS, limit: float = 0.3) -> tuple[int, int]:
     return len(train), len(held)
 
 
+def fingerprint(reports: Iterable[MarkedReport]) -> str:
+    """SHA-256 of marked-up reports in their order, so that a run can say which it learnt from."""
+    digest = hashlib.sha256()
+    for report in reports:
+        digest.update(mark_up(report).encode() + b"\n")
+    return digest.hexdigest()
+
+
 def _shared(
     report: MarkedReport, places: dict[tuple[str, ...], set[int]], others: list[MarkedReport], limit: float
 ) -> Iterator[tuple[MarkedReport, MarkedReport, float]]:

@@ -1,0 +1,90 @@
+"""From a trained model to the GGUF that serves: merge, convert, quantize, compare.
+
+The adapter is merged into the unquantized base, never into four bits. Knows files and tokens, no meaning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from models.quantize import quantize
+from training.agreement import Agreement, agree, check_same, check_tokens, gguf_greedy, transformers_greedy
+from training.converter import convert, find_converter
+from training.corpus import load_corpus
+from training.qlora import QloraRecipe, training_rows
+
+_SMALL = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A GGUF, its digest, and how far its answers are those of the model it was made of. size: in bytes."""
+
+    path: Path
+    kind: str
+    sha256: str
+    size: int
+    parameters: int
+    agreement: Agreement
+
+
+def export(
+    model: Path,
+    target: Path,
+    *,
+    name: str,
+    version: str,
+    adapter: Path | None = None,
+    kind: str = "Q8_0",
+    converter: Path | None = None,
+) -> Exported:
+    """Write `target`, a GGUF of `model` with `adapter` merged in. Raises ExportError, ModelError.
+
+    A small model's unquantized GGUF must write the tokens that transformers writes; the quantized one's share is told.
+    """
+    tool = find_converter(converter)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        whole, plain, part = Path(folder) / "model", Path(folder) / "plain.gguf", Path(folder) / "part.gguf"
+        parameters = merge(model, adapter, whole)
+        small = sum(path.stat().st_size for path in whole.glob("*.safetensors")) < _SMALL
+        convert(tool, whole, plain, {"general.name": name, "general.version": version}, "f32" if small else "auto")
+        prompts = _prompts(whole)
+        wanted = transformers_greedy(whole, prompts)
+        check_tokens(whole, plain)
+        if small:
+            check_same(wanted, gguf_greedy(plain, prompts))
+        quantize(plain, part, kind)
+        agreement = agree(wanted, gguf_greedy(part, prompts))
+        shutil.move(part, target)
+    with target.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Exported(target, kind, digest, target.stat().st_size, parameters, agreement)
+
+
+def merge(model: Path, adapter: Path | None, out: Path) -> int:
+    """Save the model in `out` in full precision, with the adapter's weights added to its own. Gives their number."""
+    whole = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    if adapter is not None:
+        whole = PeftModel.from_pretrained(whole, adapter).merge_and_unload()
+    whole.save_pretrained(out)
+    for path in [*model.glob("tokenizer*"), *model.glob("special_tokens*"), *model.glob("chat_template*")]:
+        shutil.copy(path, out / path.name)
+    return int(whole.num_parameters())
+
+
+def _prompts(model: Path, count: int = 6) -> list[list[int]]:
+    """Prompts as the service writes them, from train reports."""
+    reports = Random(0).sample(load_corpus("train"), count)
+    rows = training_rows(reports, AutoTokenizer.from_pretrained(model), QloraRecipe(copies=0, impressions=False))
+    prompts = [ids[: mask.index(1)] for row in rows for ids, mask in [(row["input_ids"], row["completion_mask"])]]
+    return prompts[:count]

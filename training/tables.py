@@ -1,0 +1,69 @@
+"""Evaluations as tables, for a terminal and for the README. Knows an evaluation's JSON, not how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+Json = Mapping[str, Any]
+_SHOWN = ("overlap", "exact", "detection", "differential", "mention", "positive")
+
+
+def overview(evaluation: Json) -> Table:
+    """Every metric, then overlap and differential F1 of each group, on one screen."""
+    table = Table(title=f"{evaluation['model'].get('name', 'model')}, {evaluation['reports']} reports")
+    for heading in ("", "F1", "95 %", "precision", "recall", "labels"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name in _SHOWN:
+        table.add_row(name, *_cells(evaluation["figures"][name]))
+    table.add_section()
+    for certainty, figure in evaluation["certainties"].items():
+        table.add_row(f"{certainty} (overlap)", *_cells(figure))
+    for kind, values in evaluation["groups"].items():
+        table.add_section()
+        for value, figures in values.items():
+            table.add_row(f"{kind} {value} (overlap)", *_cells(figures["overlap"]))
+    table.caption = _caption(evaluation)
+    return table
+
+
+def markdown(evaluations: Sequence[tuple[str, Json]]) -> str:
+    """The README's table: a row a system, in the order given."""
+    head = "| system | reports | overlap F1 | exact F1 | differential F1 | precision | recall | seconds a report |\n"
+    return head + "|---|---|---|---|---|---|---|---|\n" + "".join(_markdown_row(name, e) for name, e in evaluations)
+
+
+def _markdown_row(name: str, evaluation: Json) -> str:
+    figures = evaluation["figures"]
+    scores = [_with_interval(figures[metric]) for metric in ("overlap", "exact", "differential")]
+    rest = [f"{figures['overlap']['precision']:.2f}", f"{figures['overlap']['recall']:.2f}"]
+    return f"| {' | '.join([name, str(evaluation['reports']), *scores, *rest, _seconds(evaluation)])} |\n"
+
+
+def _with_interval(figure: Json) -> str:
+    return f"{figure['f1']:.3f} ({figure['low']:.2f}-{figure['high']:.2f})"
+
+
+def _cells(figure: Json) -> tuple[str, ...]:
+    interval = f"{figure['low']:.3f}-{figure['high']:.3f}"
+    return (
+        f"{figure['f1']:.3f}",
+        interval,
+        f"{figure['precision']:.3f}",
+        f"{figure['recall']:.3f}",
+        str(figure["labels"]),
+    )
+
+
+def _seconds(evaluation: Json) -> str:
+    return f"{evaluation['seconds']['mean']:.2f}"
+
+
+def _caption(evaluation: Json) -> str:
+    unseen = evaluation["unseen_recall"]
+    parts = [f"ungrounded {evaluation['ungrounded']}", f"calibration error {evaluation['calibration']['error']:.3f}"]
+    parts += [f"recall of unseen mentions {unseen:.3f}"] if unseen is not None else []
+    parts += [f"{_seconds(evaluation)} s a report", *(f"{n} x {name}" for name, n in evaluation["failed"].items())]
+    return ", ".join(parts)
