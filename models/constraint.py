@@ -11,7 +11,7 @@ radiology.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -173,9 +173,9 @@ class CopyBytes:
             if not any(word.startswith(literal) for word in _LITERALS):
                 return None
             places = tuple(self._starts(state.free)) if literal in _LITERALS else ()
-            return (
-                _ByteState(state.free, literal, places, 0, state.quotes) if places or literal not in _LITERALS else None
-            )
+            if literal in _LITERALS and not places:
+                return None
+            return replace(state, literal=literal, places=places, length=0)
         if value == 0x0A:
             return self._closed(state)
         places = tuple(
@@ -183,7 +183,7 @@ class CopyBytes:
         )
         if not places or state.length >= MAX_QUOTE_CHARS:
             return None
-        return _ByteState(state.free, state.literal, places, state.length + 1, state.quotes)
+        return replace(state, places=places, length=state.length + 1)
 
     def _closed(self, state: _ByteState) -> _ByteState | None:
         for place in state.places:
@@ -213,6 +213,7 @@ class _ByteState:
     length: int
     quotes: int = 0
     closed: tuple[str, int, int] | None = None
+    """certainty and bytes of the last quote"""
 
     @property
     def at_line_start(self) -> bool:
