@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import redis
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -21,7 +22,7 @@ from prometheus_client import (
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.errors import GamutError, Transient
+from connector.errors import QueueUnavailable
 
 _ANSWER = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _WORK = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -88,15 +89,13 @@ class Metrics:
 
 
 def watch(gauge: Gauge, ask: Callable[[], float]) -> None:
-    """Ask for a gauge's value whenever the metrics are read; NaN while what is asked cannot answer."""
+    """Ask for a gauge's value whenever the metrics are read; NaN while the broker does not answer."""
 
     def value() -> float:
         try:
             return ask()
-        except GamutError as error:
-            if isinstance(error, Transient):
-                return math.nan
-            raise
+        except (QueueUnavailable, redis.RedisError):
+            return math.nan
 
     gauge.set_function(value)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +72,28 @@ def test_another_worker_gets_a_report_only_after_its_deadline() -> None:
     conf = broker_app(settings).conf
     places = (conf.broker_transport_options, conf.result_backend_transport_options, conf)
     assert [place["visibility_timeout"] for place in places] == [160.0, 160.0, 160.0]
+
+
+def test_a_report_of_a_dead_worker_goes_to_another(empty_broker_url: str) -> None:
+    settings = BrokerSettings(broker_url=empty_broker_url, deadline_seconds=0.5, visibility_seconds=1)
+    app, taken = broker_app(settings), []
+
+    def take(seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            connection.drain_events(timeout=seconds)
+
+    ReportQueue.open(settings).put(ReportReference("r1"), "e-1")
+    for _ in range(2):
+        connection = app.connection_for_read()
+        channel = connection.default_channel
+        consumer = app.amqp.TaskConsumer(channel, callbacks=[lambda body, message: taken.append(message.headers["id"])])
+        consumer.consume()
+        deadline, before = time.monotonic() + 30, len(taken)
+        while len(taken) == before and time.monotonic() < deadline:
+            take(1)
+        channel.do_restore = False  # as when it is killed: it gives nothing back
+        connection.release()
+    assert taken == ["e-1", "e-1"]
 
 
 def test_a_visibility_below_the_deadline_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
