@@ -17,6 +17,7 @@ _TYPE_FORM = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _LITERAL = re.compile(
     rf"(?P<base>https?://[^\s?#]+/)?(?P<type>{_TYPE_FORM.pattern})/(?P<id>{_ID})(?:/_history/(?P<version>{_ID}))?"
 )
+_OPERATION_FORM = re.compile(rf"(?:{_TYPE_FORM.pattern}/(?:{_ID}/)?)?\$[a-z][a-z-]{{0,63}}")
 
 
 def check_id(text: str) -> str:
@@ -33,6 +34,13 @@ def check_type(text: str) -> str:
     """Give back the name of a resource type. Raises FhirMalformed."""
     if not _TYPE_FORM.fullmatch(text):
         raise FhirMalformed(f"a resource type is not of FHIR's form ({len(text)} characters)")
+    return text
+
+
+def check_operation(text: str) -> str:
+    """Give back an operation's path, such as `Subscription/1/$events`. Raises FhirMalformed."""
+    if not _OPERATION_FORM.fullmatch(text):
+        raise FhirMalformed(f"an operation's path is not of FHIR's form ({len(text)} characters)")
     return text
 
 

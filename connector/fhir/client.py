@@ -19,12 +19,11 @@ from connector.errors import DocumentBroken, DocumentTooLarge, FhirGone, FhirMal
 from connector.fhir import Json, objects
 from connector.fhir.capability import Capability, parse_capability
 from connector.fhir.wire import FHIR_JSON, Answer, Wire
-from connector.reference import check_id, check_type, parse_reference
+from connector.reference import check_id, check_operation, check_type, parse_reference
 from connector.settings import FhirSettings
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VERSION_TAG = re.compile(r'(?:W/)?"([A-Za-z0-9\-.]{1,64})"')
-_OPERATION = re.compile(r"(?:[A-Z][A-Za-z]{1,63}/)?(?:[A-Za-z0-9\-.]{1,64}/)?\$[a-z][a-z-]{0,63}")
 _WHOLE = {"Prefer": "return=representation"}
 
 
@@ -150,9 +149,7 @@ class FhirClient:
 
     def operation(self, path: str, params: Mapping[str, str]) -> Json:
         """GET of an operation, such as `Subscription/1/$events`."""
-        if not _OPERATION.fullmatch(path):
-            raise FhirMalformed(f"an operation's path is not of FHIR's form ({len(path)} characters)")
-        return self._wire.get(self._wire.own(path), f"GET {path}", params=params).json()
+        return self._wire.get(self._wire.own(check_operation(path)), f"GET {path}", params=params).json()
 
     def _read(self, path: str, type_: str) -> Json:
         answer = self._wire.get(self._wire.own(path), f"GET {path}")

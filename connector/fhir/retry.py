@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from connector.errors import FhirBusy, FhirUnreachable
 from connector.settings import FhirSettings
@@ -16,12 +16,11 @@ LONGEST_WAIT = 30.0
 
 def retrying(settings: FhirSettings, sleep: Callable[[float], None] = time.sleep) -> Retrying:
     """Tries with growing, jittered pauses; a Retry-After is kept to. Gives up by raising the last error itself."""
-    backoff = wait_exponential_jitter(
-        initial=settings.retry_seconds, max=LONGEST_WAIT, jitter=min(1.0, settings.retry_seconds)
-    )
+    backoff = wait_exponential(multiplier=settings.retry_seconds, max=LONGEST_WAIT)
+    jitter = wait_random(0, min(1.0, settings.retry_seconds))
 
     def pause(state: RetryCallState) -> float:
-        return max(backoff(state), _asked_for(_error_of(state)))
+        return max(backoff(state) + jitter(state), _asked_for(_error_of(state)))
 
     return Retrying(
         stop=stop_after_attempt(settings.attempts),
