@@ -33,7 +33,7 @@ def create_app(settings: SandboxSettings) -> FastAPI:
     board = SwitchBoard()
     base = settings.base_url or f"http://{settings.host}:{settings.port}{PREFIX}"
     delivery = Delivery(board, lambda: chart.base, settings.secret.get_secret_value() if settings.secret else None)
-    subscriptions = Subscriptions(store, delivery.send)
+    subscriptions = Subscriptions(store, board, delivery.send)
     store.listener = subscriptions.changed
     chart = Chart(store, board, Pages(), subscriptions, time.time_ns() // 1_000_000, base, bool(settings.base_url))
     _file_topic(store, base)
@@ -42,7 +42,7 @@ def create_app(settings: SandboxSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         delivery.start(
-            lambda: subscriptions.heartbeats(board.now),
+            subscriptions.heartbeats,
             lambda channel, status: subscriptions.settle(channel, status, chart.base),
         )
         yield

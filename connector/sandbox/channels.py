@@ -50,6 +50,10 @@ class Channel:
             return {"R4": Shape.BACKPORT_R4, "R4B": Shape.R4B, "R5": Shape.R5}[switches.release]
         return Shape.HAPI_PAYLOAD if self.payload else Shape.HAPI_EMPTY
 
+    def tells_deletions(self, switches: Switches) -> bool:
+        """Whether it is told of deletions; HAPI does so only when asked."""
+        return self.deletes or self.shape(switches) in TOPIC_SHAPES | {Shape.MEDPLUM}
+
 
 def read_channel(resource: Json) -> Channel | None:
     """Read a Subscription; None when it asks for something other than a rest-hook on a search or on our topic.
@@ -78,7 +82,7 @@ def _topic_r5(resource: Json) -> Channel | None:
         payload=True,
         content=resource.get("content", "id-only"),
         heartbeat=int(resource.get("heartbeatPeriod", 0)),
-        deletes=True,
+        deletes=False,
         interaction=None,
         secret=_extension(resource, _MEDPLUM_SECRET),
     )
@@ -108,7 +112,7 @@ def _criteria(resource: Json) -> Channel | None:
         payload="payload" in channel,
         content=_extension(payload, f"{_BACKPORT}backport-payload-content") or "id-only",
         heartbeat=int(_extension(channel, f"{_BACKPORT}backport-heartbeat-period") or 0),
-        deletes=topic is not None or bool(_extension(resource, _DELETES)),
+        deletes=bool(_extension(resource, _DELETES)),
         interaction=_extension(resource, _MEDPLUM_INTERACTION),
         secret=_extension(resource, _MEDPLUM_SECRET),
     )

@@ -22,7 +22,7 @@ from connector.sandbox.switches import Shape, SwitchBoard
 
 _log = logging.getLogger(__name__)
 
-_OVERTAKEN_SECONDS = 0.3
+_OVERTAKEN_SECONDS = 1.0
 _SECONDS = 5.0
 
 

@@ -91,8 +91,9 @@ def router(chart: Chart) -> APIRouter:
         return _answer(200, _told(chart, chart.subscriptions.events(_path(request, "id"), since, until)))
 
     serve("GET", "/metadata", metadata)
-    serve("GET", "", page)
-    serve("POST", "", process)
+    for base in ("", "/"):
+        serve("GET", base, page)
+        serve("POST", base, process)
     serve("GET", "/Subscription/{id}/$status", status)
     serve("GET", "/Subscription/{id}/$events", events)
     serve("GET", "/{type}", search)

@@ -14,7 +14,7 @@ from connector.sandbox.outcome import Refused
 from connector.sandbox.search import Query, find
 from connector.sandbox.shapes import Event, Notice
 from connector.sandbox.store import Change, Store, Version
-from connector.sandbox.switches import Switches
+from connector.sandbox.switches import SwitchBoard, Switches
 
 _INTERACTIONS = {"POST": "create", "PUT": "update", "DELETE": "delete"}
 
@@ -22,8 +22,9 @@ _INTERACTIONS = {"POST": "create", "PUT": "update", "DELETE": "delete"}
 class Subscriptions:
     """The channels of this chart and the events they were told of. send: takes a notice and returns at once."""
 
-    def __init__(self, store: Store, send: Callable[[Notice], None]) -> None:
+    def __init__(self, store: Store, board: SwitchBoard, send: Callable[[Notice], None]) -> None:
         self._store = store
+        self._board = board
         self._send = send
         self._channels: tuple[Channel, ...] = ()
         self._beats: dict[str, float] = {}
@@ -65,9 +66,9 @@ class Subscriptions:
             if current and not current.deleted and current.body.get("status") == channel.status:
                 self._store.put({**current.body, "status": status}, "PUT", base)
 
-    def heartbeats(self, switches: Switches) -> list[Notice]:
+    def heartbeats(self) -> list[Notice]:
         """The heartbeats that are due now; a channel's first is due one period after it was first seen."""
-        now, due = time.monotonic(), []
+        now, switches, due = time.monotonic(), self._board.now, []
         for channel in self._channels:
             beats = channel.heartbeat and channel.status == "active" and channel.shape(switches) in TOPIC_SHAPES
             if beats and now - self._beats.setdefault(channel.id, now) >= channel.heartbeat:
@@ -117,7 +118,7 @@ class Subscriptions:
         if channel.interaction and channel.interaction != _INTERACTIONS[after.method]:
             return False
         if after.deleted:
-            return channel.deletes
+            return channel.tells_deletions(self._board.now)
         narrowed = Query(channel.query.type, (*channel.query.parameters, ("_id", after.id)))
         try:
             return bool(find(self._store, narrowed, Switches(), ""))

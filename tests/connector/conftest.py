@@ -43,3 +43,10 @@ def listening(free_port: Callable[[], int]) -> Iterator[Callable[[Any], str]]:
     """Serves an ASGI application on a free port until the test ends; gives its base URL."""
     with ExitStack() as servers:
         yield lambda app: servers.enter_context(_listening(app, free_port()))
+
+
+@pytest.fixture(scope="module")
+def listening_on(free_port: Callable[[], int]) -> Iterator[Callable[[Any], str]]:
+    """As `listening`, until the module's last test ends."""
+    with ExitStack() as servers:
+        yield lambda app: servers.enter_context(_listening(app, free_port()))
