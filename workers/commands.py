@@ -114,6 +114,8 @@ def retry_dead(
     """Queue dead letters again, with all their attempts before them."""
     from workers.roots import dead_letters
 
+    if bool(reports) == everything:
+        raise typer.BadParameter("give the ids of reports, or --all")
     with dead_letters() as (letters, again):
         chosen = [letter.id for letter in letters.list()] if everything else reports or []
         for report in chosen:

@@ -15,7 +15,7 @@ from connector.imaging import open_dicomweb
 from connector.reports import ReportSettings
 
 from connector.fhir.client import FhirClient
-from connector.metrics import Metrics, MetricsSettings, serve_metrics, watch
+from connector.metrics import Metrics, MetricsSettings, serve_metrics
 from connector.queue import BrokerSettings, ReportQueue, open_redis
 from connector.settings import FhirSettings
 from connector.writeback import WriteSettings
@@ -44,6 +44,7 @@ def worker() -> int:
     with ExitStack() as opened:
         chart = opened.enter_context(_open_chart())
         analyzer = opened.enter_context(closing(open_analyzer(load(ModelSettings))))
+        metrics.watch(metrics.tokens, lambda: analyzer.tokens_written)
         serve_metrics(metrics, load(MetricsSettings))
         ledger = open_ledger(broker, settings)
         handler = Handler(
@@ -82,7 +83,7 @@ def sweeper(once: bool) -> int:
         if once:
             looks.sweep(full=True)
             return 0
-        watch(metrics.dead_letters, lambda: len(ledger.dead.list()))
+        metrics.watch(metrics.dead_letters, lambda: len(ledger.dead.list()))
         serve_metrics(metrics, load(MetricsSettings))
         run_sweeper(looks, queue, settings, stop)
     return 0

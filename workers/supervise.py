@@ -131,7 +131,8 @@ def parts(place: Place, settings: dict[str, str]) -> list[Part]:
         gamut("chart", lambda: _answers(f"{place.fhir}/metadata"), *chart),
         gamut("connector", lambda: _answers(f"{place.connector}/healthz"), "serve", *where, str(place.port)),
         gamut("worker", lambda: _worker_lives(broker), "worker"),
-        gamut("sweeper", lambda: True, "sweep"),
+        # The port that GAMUT_METRICS_PORT names is the worker's; two processes cannot have it.
+        Part("sweeper", (sys.executable, "-m", "gamut", "sweep"), {**settings, "GAMUT_METRICS_PORT": ""}, lambda: True),
     ]
 
 
