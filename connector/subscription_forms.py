@@ -1,6 +1,6 @@
 """A Subscription in each of its three forms: R4 criteria, R4 and R4B by the Subscriptions Backport, R5.
 
-Pure: one wish in, one resource out. Knows no server, only two names of software whose extensions it uses.
+Pure: one wish in, one resource out. Knows no server, only the extensions of two and the name of one.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def headers_of(signatures: SignatureSettings) -> tuple[tuple[str, str], ...]:
 def by_criteria(wish: Wish) -> Json:
     """R4 rest-hook (http://hl7.org/fhir/R4/subscription.html). It knows no id-only: a payload is the whole resource."""
     payload = {} if wish.payload == "empty" else {"payload": _JSON}
-    # HAPI is silent on deletions unless it is asked, and a deleted report must be retracted.
-    deletes = [{"url": HAPI_DELETES, "valueBoolean": True}] if "hapi" in wish.software else []
+    # HAPI, under whatever name, is silent on deletions unless it is asked; Medplum tells of them, others do not mind.
+    deletes = [] if "medplum" in wish.software else [{"url": HAPI_DELETES, "valueBoolean": True}]
     return _r4(wish, criteria=wish.criteria, channel=payload, extensions=deletes)
 
 
