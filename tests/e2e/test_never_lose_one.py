@@ -100,7 +100,7 @@ class Ward:
             return "dead" if not items else "dead, and in the chart"
         if report in self.retracted:
             return "in the chart, and retracted" if items else "once"
-        # A Provenance, or its stand-in where the server hid or refused it; where a switch did so in between, one of each.
+        # A Provenance, or its stand-in where the server hid or refused it; one of each where a switch did so between.
         records = [record["resourceType"] for record in standing.records_of(key)]
         if len(records) != len(set(records)) or not records:
             return f"{len(records)} records"
