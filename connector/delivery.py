@@ -7,45 +7,15 @@ its answer are; what the entries say, and whether they should be written, is dec
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlencode
 
-from connector.errors import FhirConflict, FhirError, FhirNotFound, FhirRefused, FhirUnauthorized, PartialWrite
+from connector.entries import Entry, Refusals, failure, gravest, place_answered, place_of, pointed, version_of
+from connector.errors import FhirError, FhirRefused, PartialWrite
 from connector.fhir import Json
 from connector.fhir.client import FhirClient
-from connector.fhir.outcome import error_for
 from connector.manner import Manner, has_extensions, plain
-from connector.reference import parse_reference
-from models.errors import Transient
-
-Refusals = (FhirRefused, FhirNotFound, FhirUnauthorized)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One resource to write. uuid: its identity. names: the `urn:uuid:` others point at it by, its own by default.
-
-    query: finds it where ids are the server's. current: what it replaces.
-    """
-
-    resource: Json
-    uuid: str
-    names: tuple[str, ...] = ()
-    query: Mapping[str, str] = field(default_factory=dict)
-    current: Json | None = None
-
-    @property
-    def type(self) -> str:
-        """Its resource type."""
-        return str(self.resource["resourceType"])
-
-    @property
-    def urn(self) -> str:
-        """How the record points at it before it stands."""
-        return f"urn:uuid:{self.uuid}"
-
 
 Record = Callable[[tuple[str, ...], bool], Entry | None]
 """Makes the entry that makes a set current, or none; from what the server refuses and whether it takes Provenance."""
@@ -114,11 +84,11 @@ class Delivery:
         answered = answer.get("entry") or []
         if len(answered) != len(chunk):
             raise PartialWrite(f"{len(answered)} of {len(chunk)} entries of a transaction were answered")
-        failed = list(filter(None, (_failure(entry, part) for entry, part in zip(chunk, answered, strict=True))))
+        failed = list(filter(None, (failure(entry, part) for entry, part in zip(chunk, answered, strict=True))))
         if failed:
-            raise _gravest(failed)
+            raise gravest(failed)
         for entry, part in zip(chunk, answered, strict=True):
-            self._stands(entry, _location(part) or self._expected(entry))
+            self._stands(entry, place_answered(part) or self._expected(entry))
 
     def _bundle(self, chunk: Sequence[Entry]) -> Json:
         here = {name: self._expected(entry) or entry.urn for entry in chunk for name in (entry.urn, *entry.names)}
@@ -133,7 +103,7 @@ class Delivery:
                 request["ifNoneExist"] = urlencode(entry.query)
         else:
             request = {"method": "PUT", "url": place}
-            if version := _version(entry.current):
+            if version := version_of(entry.current):
                 request["ifMatch"] = f'W/"{version}"'
         full_url = f"{self._client.base_url}/{place}" if place else entry.urn
         return {"fullUrl": full_url, "resource": self._ready(entry, here), "request": request}
@@ -151,7 +121,7 @@ class Delivery:
                     raise
                 refusal = refusal or error
                 continue
-            self._stands(entry, f"{entry.type}/{answer['id']}" if "id" in answer else self._expected(entry))
+            self._stands(entry, place_of(answer) if "id" in answer else self._expected(entry))
             return True
         return self._do_without(entry, refusal)
 
@@ -170,7 +140,7 @@ class Delivery:
         resource = self._ready(entry, {})
         if place is None:
             return self._client.create(resource, urlencode(entry.query) if self._conditional(entry) else None)
-        return self._client.update(resource, _version(entry.current))
+        return self._client.update(resource, version_of(entry.current))
 
     def _do_without(self, entry: Entry, refusal: FhirError | None) -> bool:
         if entry.type == "Provenance" and self.manner.provenance:
@@ -188,7 +158,7 @@ class Delivery:
         if place is not None:
             named["id"] = place.split("/")[1]
         places = {**self.places, **here}
-        return {name: _pointed(places, value) for name, value in named.items()}
+        return {name: pointed(places, value) for name, value in named.items()}
 
     def _expected(self, entry: Entry) -> str | None:
         """Where an entry will stand, when that is not the server's to choose."""
@@ -204,55 +174,3 @@ class Delivery:
             raise PartialWrite(f"the server did not say where {entry.type} stands")
         self.places |= dict.fromkeys((entry.urn, *entry.names), place)
         self.written.append(place)
-
-
-def _pointed(places: Mapping[str, str], value: Any) -> Any:
-    """The same JSON with the place of each `urn:uuid:` reference, and without those to what stands nowhere."""
-    if isinstance(value, list):
-        return [_pointed(places, item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    pointed = {name: _pointed(places, inner) for name, inner in value.items()}
-    reference = pointed.get("reference")
-    if isinstance(reference, str) and reference.startswith("urn:uuid:"):
-        del pointed["reference"]
-        return pointed | ({"reference": places[reference]} if reference in places else {})
-    return pointed
-
-
-def _failure(entry: Entry, part: object) -> FhirError | None:
-    response = part.get("response") if isinstance(part, Mapping) else None
-    status = str(response.get("status", "")) if isinstance(response, Mapping) else ""
-    code = int(status[:3]) if status[:3].isdecimal() else 500
-    if 200 <= code < 300:
-        return None
-    return error_for(
-        code, response.get("outcome") if isinstance(response, Mapping) else None, f"an entry of {entry.type}"
-    )
-
-
-def _gravest(failed: Iterable[FhirError]) -> Exception:
-    """Which of several failures decides what to do: a final one, then a conflict, then anything that may pass."""
-    errors = list(failed)
-    final = [error for error in errors if not isinstance(error, Transient)]
-    conflicts = [error for error in errors if isinstance(error, FhirConflict)]
-    if final or conflicts:
-        return (final or conflicts)[0]
-    return PartialWrite(f"{len(errors)} entries of a transaction failed: {errors[0]}")
-
-
-def _location(part: Json) -> str | None:
-    location = part["response"].get("location")
-    if isinstance(location, str):
-        literal = parse_reference(location)
-        return f"{literal.type}/{literal.id}"
-    resource = part.get("resource")
-    return (
-        f"{resource['resourceType']}/{resource['id']}" if isinstance(resource, Mapping) and "id" in resource else None
-    )
-
-
-def _version(resource: Json | None) -> str | None:
-    meta = resource.get("meta") if resource else None
-    version = meta.get("versionId") if isinstance(meta, Mapping) else None
-    return version if isinstance(version, str) else None

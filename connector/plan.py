@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from connector.build import build
-from connector.delivery import Entry
+from connector.entries import Entry, place_of, pointed
 from connector.fhir import Json
 from connector.fhir.capability import Release
 from connector.identity import (
@@ -29,6 +29,8 @@ from connector.provenance import pointer
 from connector.reports import ChartReport
 from connector.standing import Standing, is_record, is_withdrawn, same_subject
 from models.report import ModelIdentity
+
+_POINTERS = ("hasMember", "derivedFrom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Planner:
         self._standing = standing
         self._release = release
         self._key = version_key(chart.reference.id, chart.reference.version or "")
+        self._places: dict[str, str] = {}
         self._by_item: dict[str, list[Json]] = {}
         for observation in standing.observations:
             self._by_item.setdefault(value_of(observation, ITEM_SYSTEM) or "", []).append(observation)
@@ -58,34 +61,45 @@ class Planner:
         """Place every item, and take back what none of them says any more."""
         entries: list[Entry] = []
         targets: list[str] = []
-        places: dict[str, str] = {}
         for item in items:
             entry = self.entry(item)
             if isinstance(entry, Entry):
                 entries.append(entry)
-                targets.append(entry.urn)
-            else:
-                places[f"urn:uuid:{self._uuid(item, 0)}"] = entry
-                targets.append(entry)
-        updated = {entry.current["id"] for entry in entries if entry.current}
-        gone = [o for o in self._standing.undecided if o["id"] not in updated and not is_record(o)]
+            targets.append(entry.urn if isinstance(entry, Entry) else entry)
+        stays = {*self._places.values(), *self._stand_in()}
+        gone = [o for o in self._standing.undecided if place_of(o) not in stays]
         told = f"Taken back: {self._chart.reference} does not say this."
         taken_back = (withdrawn(o, self._key, told) for o in gone)
-        return Plan((*entries, *taken_back), tuple(targets), places, tuple(map(place_of, gone)))
+        return Plan((*entries, *taken_back), tuple(targets), dict(self._places), tuple(map(place_of, gone)))
 
     def entry(self, item: Item) -> Entry | str:
-        """How an item is written; or the place of what a clinician decided of it, when that is of this same version."""
+        """How an item is written; or where this version of it stands already, decided or as it would be written."""
         beside, occupant = self._seat(item)
-        if occupant is not None and self._standing.is_decided(occupant):
-            return place_of(occupant)
-        uuid = self._uuid(item, beside)
+        uuid, urn = self._uuid(item, beside), f"urn:uuid:{self._uuid(item, 0)}"
+        if occupant is not None:
+            self._places[urn] = place_of(occupant)
+            if self._standing.is_decided(occupant) or self._is_written(item, occupant):
+                return place_of(occupant)
         return Entry(
             build(self._resource(item, uuid, beside, occupant), self._release),
             uuid,
-            names=(f"urn:uuid:{uuid}", f"urn:uuid:{self._uuid(item, 0)}"),
+            names=(f"urn:uuid:{uuid}", urn),
             query={"identifier": f"{ITEM_SYSTEM}|{uuid}"},
             current=occupant,
         )
+
+    def _is_written(self, item: Item, occupant: Json) -> bool:
+        """Whether an unfinished reading or another writer wrote the item, by this model and pointing the same way."""
+        if is_withdrawn(occupant) or value_of(occupant, VERSION_SYSTEM) != self._key:
+            return False
+        device = occupant.get("device", {}).get("identifier", {})
+        wanted = {name: pointed(self._places, item.resource.get(name, [])) for name in _POINTERS}
+        return device.get("value") == self._model.sha256 and all(occupant.get(n, []) == wanted[n] for n in _POINTERS)
+
+    def _stand_in(self) -> set[str]:
+        """The stand-in for the Provenance, which is written after all else; not its twins."""
+        stand_ins = sorted(place_of(o) for o in self._standing.undecided if is_record(o))
+        return set(stand_ins[:1])
 
     @property
     def current_record(self) -> Json | None:
@@ -140,11 +154,6 @@ def withdrawn(observation: Json, why: str, told: str) -> Entry:
         "note": [*_others_notes(observation), note(told)],
     }
     return Entry(resource, value_of(observation, ITEM_SYSTEM) or "", current=observation)
-
-
-def place_of(resource: Json) -> str:
-    """A relative reference to a resource."""
-    return f"{resource['resourceType']}/{resource['id']}"
 
 
 def _beside(decided: Json) -> Json:

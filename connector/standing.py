@@ -6,7 +6,8 @@ Reads, and never writes. Knows no analysis and no model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from connector.errors import FhirGone, FhirMalformed, FhirNotFound, FhirRefused, FhirUnauthorized
@@ -65,14 +66,19 @@ def is_withdrawn(observation: Json) -> bool:
 
 def read_standing(client: FhirClient, report_id: str) -> Standing:
     """Read all of ours that stands for a report. Raises FhirError."""
-    found = _search(client, "Observation", {"identifier": f"{REPORT_SYSTEM}|{report_id}"}, report_id)
+    # What is included may come again with every page.
+    found = {(r["resourceType"], r["id"]): r for r in _observations(client, report_id)}.values()
     # A server that does not know a search parameter may leave it out and answer with everybody's.
-    observations = tuple(o for o in found if value_of(o, REPORT_SYSTEM) == report_id)
+    ours = (resource for resource in found if value_of(resource, REPORT_SYSTEM) == report_id)
+    observations = tuple(resource for resource in ours if resource["resourceType"] == "Observation")
+    provenances = [p for p in found if p["resourceType"] == "Provenance"]
     stand_ins = tuple(o for o in observations if is_record(o) and not is_withdrawn(o))
-    try:
-        provenances = _provenances(client, [str(o.get("id")) for o in observations], report_id)
-    except (FhirRefused, FhirNotFound, FhirUnauthorized):
-        return Standing(observations, stand_ins, sees_provenance=False)
+    if observations and not provenances:
+        # Nothing was included: there is none, or the server left `_revinclude` out and has to be asked for them.
+        try:
+            provenances = _provenances(client, [str(o["id"]) for o in observations])
+        except (FhirRefused, FhirNotFound, FhirUnauthorized):
+            return Standing(observations, stand_ins, sees_provenance=False)
     records = tuple(p for p in provenances if value_of(p, REPORT_SYSTEM) == report_id)
     verified = frozenset(id_ for p in provenances if _verifies(p) for id_ in targets(p))
     return Standing(observations, (*records, *stand_ins), verified)
@@ -107,23 +113,35 @@ def same_subject(observation: Json, patient: str) -> bool:
     return isinstance(reference, str) and _place(reference) == _place(patient)
 
 
-def _search(client: FhirClient, type_: str, params: Mapping[str, str], report_id: str) -> list[Json]:
+def _observations(client: FhirClient, report_id: str) -> list[Json]:
+    """Our Observations and the Provenances of them, in as few questions as the server allows."""
+    ours = {"identifier": f"{REPORT_SYSTEM}|{report_id}"}
+    with_provenance = {**ours, "_revinclude": "Provenance:target"}
     try:
-        return list(client.search(type_, params))
+        return list(client.search("Observation", with_provenance))
+    except FhirRefused:
+        pass
+    try:
+        return list(client.search("Observation", ours))
     except FhirRefused:
         # Some servers only search the chart of a patient who is named; the report says whose chart it is.
-        subject = client.read("DiagnosticReport", report_id).get("subject")
-        patient = subject.get("reference") if isinstance(subject, Mapping) else None
-        if not isinstance(patient, str):
-            raise
-        return list(client.search(type_, {**params, "patient": patient}))
+        return _of_the_patient(client, report_id, with_provenance, ours)
 
 
-def _provenances(client: FhirClient, ids: list[str], report_id: str) -> list[Json]:
+def _of_the_patient(client: FhirClient, report_id: str, *searches: Mapping[str, str]) -> list[Json]:
+    subject = client.read("DiagnosticReport", report_id).get("subject")
+    patient = subject.get("reference") if isinstance(subject, Mapping) else None
+    for params in searches[:-1]:
+        with suppress(FhirRefused):
+            return list(client.search("Observation", {**params, "patient": str(patient)}))
+    return list(client.search("Observation", {**searches[-1], "patient": str(patient)}))
+
+
+def _provenances(client: FhirClient, ids: Sequence[str]) -> list[Json]:
     found: dict[str, Json] = {}
     for start in range(0, len(ids), _IDS_A_SEARCH):
         some = ",".join(f"Observation/{id_}" for id_ in ids[start : start + _IDS_A_SEARCH])
-        found |= {str(p.get("id")): p for p in _search(client, "Provenance", {"target": some}, report_id)}
+        found |= {str(p["id"]): p for p in client.search("Provenance", {"target": some})}
     return list(found.values())
 
 

@@ -16,7 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from connector.build import build
-from connector.delivery import Delivery, Entry, Record, Refusals
+from connector.delivery import Delivery, Record
+from connector.entries import Entry, Refusals, place_of
 from connector.errors import (
     FhirConflict,
     FhirGone,
@@ -26,11 +27,12 @@ from connector.errors import (
     SubjectChanged,
     SubjectMissing,
 )
+from connector.fhir import Json
 from connector.fhir.client import FhirClient
 from connector.identity import MODEL_SYSTEM, VERSION_SYSTEM, item_id, model_id, version_key
 from connector.manner import Manner, manner_of
 from connector.observations import observations
-from connector.plan import Plan, Planner, place_of, withdrawn
+from connector.plan import Plan, Planner, withdrawn
 from connector.provenance import device, pointer, reading, record, retraction
 from connector.reference import ReportReference
 from connector.reports import ChartReport
@@ -94,8 +96,8 @@ def write(client: FhirClient, chart: ChartReport, analysis: Analysis, settings: 
         simpler = _send(delivery, entries, _reading(client, chart, analysis.model, planner, planned))
         if simpler is not None:
             return simpler
-        if not delivery.manner.ids:
-            _settle(client, chart)
+        if not _confirmed(client, chart):
+            return replace(delivery.manner, provenance=False)
         return WriteOutcome(tuple(delivery.written), planned.superseded, kept, delivery.leaves_out())
 
     return _until_it_stands(client, settings, one_try)
@@ -168,15 +170,28 @@ def _stands(client: FhirClient, standing: Standing, chart: ChartReport) -> bool:
     return is_whole(client, standing, chart.reference.id, chart.reference.version or "")
 
 
-def _settle(client: FhirClient, chart: ChartReport) -> None:
-    """Where ids are the server's, two writers may both have created: twins are planned again, twin records go."""
+def _confirmed(client: FhirClient, chart: ChartReport) -> bool:
+    """See that the set stands. False where it does, but the server shows no Provenance to whoever asks later.
+
+    Where ids are the server's, two writers may both have created: one whole record stays, and twins are planned again.
+    """
     standing = read_standing(client, chart.reference.id)
-    twins = standing.records_of(version_key(chart.reference.id, chart.reference.version or ""))[1:]
-    for twin in twins:
-        with suppress(*Refusals):
-            client.delete(twin["resourceType"], twin["id"])
-    if not _stands(client, standing, chart):
+    if not standing.sees_provenance and not standing.has_stand_in:
+        return False
+    records = standing.records_of(version_key(chart.reference.id, chart.reference.version or ""))
+    whole = [record for record in records if _stands(client, replace(standing, records=(record,)), chart)]
+    if not whole:
         raise PartialWrite(f"others wrote the set of {chart.reference} at the same time")
+    twins = [record for record in records if record is not whole[0]]
+    deleted = [_is_deleted(client, twin) for twin in twins]
+    return _confirmed(client, chart) if any(deleted) else True
+
+
+def _is_deleted(client: FhirClient, record: Json) -> bool:
+    with suppress(*Refusals):
+        client.delete(record["resourceType"], record["id"])
+        return True
+    return False
 
 
 def _device(client: FhirClient, model: ModelIdentity, delivery: Delivery) -> tuple[Entry, ...]:

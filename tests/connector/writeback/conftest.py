@@ -114,6 +114,8 @@ class FakeChart:
     refused_types: tuple[str, ...] = ()
     refusal_status: int = 400
     body_limit: int = 0
+    includes: str = "kept"
+    needs_patient: bool = False
     meddle: Callable[[FakeChart], None] | None = None
     base_url: str = "http://chart.example/fhir"
     store: dict[tuple[str, str], Json] = field(default_factory=dict)
@@ -169,7 +171,16 @@ class FakeChart:
             self.requests.append(f"GET {type_}")
             if type_ in self.refused_types:
                 raise FhirRefused(f"GET {type_} answered 400", status=400)
-            yield from [r for r in self.all(type_) if all(_matches(r, name, value) for name, value in params.items())]
+            asked = {name: value for name, value in params.items() if name != "_revinclude"}
+            if asked != params and self.includes == "refused":
+                raise FhirRefused(f"GET {type_} answered 400", status=400)
+            if self.needs_patient and type_ in ("Observation", "Provenance") and "patient" not in params:
+                raise FhirRefused(f"GET {type_} answered 400", status=400)
+            found = [r for r in self.all(type_) if all(_matches(r, name, value) for name, value in asked.items())]
+            yield from found
+            if asked != params and self.includes == "kept":
+                for one in found:  # as with a page for each
+                    yield from [p for p in self.all("Provenance") if f"{type_}/{one['id']}" in _targets(p)]
 
     def create(self, resource: Json, if_none_exist: str | None = None) -> Json:
         with self._lock:
@@ -268,7 +279,7 @@ def _matches(resource: Json, name: str, value: str) -> bool:
         case "_tag":
             return value in {f"{t['system']}|{t['code']}" for t in resource.get("meta", {}).get("tag", [])}
         case "target":
-            return bool(set(value.split(",")) & {t.get("reference") for t in resource.get("target", [])})
+            return bool(set(value.split(",")) & _targets(resource))
         case "patient":
             return bool(resource["subject"]["reference"] == value)
         case "code":
@@ -277,6 +288,10 @@ def _matches(resource: Json, name: str, value: str) -> bool:
             codings = resource.get("valueCodeableConcept", {}).get("coding", [])
             return value in {f"{c['system']}|{c['code']}" for c in codings}
     raise AssertionError(name)
+
+
+def _targets(provenance: Json) -> set[str]:
+    return {target.get("reference", "") for target in provenance["target"]}
 
 
 def _answer(place: str | None, error: FhirError | None) -> Json:

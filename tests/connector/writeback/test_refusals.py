@@ -106,6 +106,14 @@ def test_without_provenance_an_observation_says_who_read_and_what_came_of_it(mak
     assert "DiagnosticReport/r1/_history/1" in record["note"][0]["text"]
 
 
+@pytest.mark.parametrize("includes", ["kept", "left-out", "refused"])
+@pytest.mark.parametrize("needs_patient", [True, False])
+def test_a_set_is_found_however_the_server_searches(
+    make: Any, settings: Any, includes: str, needs_patient: bool
+) -> None:
+    written_twice(server(make, includes=includes, needs_patient=needs_patient), make, settings)
+
+
 def test_partial_transactions_are_not_taken_for_whole_ones(make: Any, settings: Any) -> None:
     fhir = server(make, transactions="partial", says_so=False, ids=False)
     written_twice(fhir, make, settings)
@@ -143,13 +151,13 @@ def test_a_body_limit_splits_the_set_and_the_record_comes_last(make: Any, settin
 
 
 def test_a_set_above_our_own_limit_is_split_before_it_is_sent(fhir: Any, make: Any, settings: Any) -> None:
-    text = " ".join(f"nodule{n} seen." for n in range(200))
-    findings = tuple(make.finding("present", f"nodule{n} seen", text) for n in range(200))
+    text = " ".join(f"nodule{n} seen." for n in range(60))
+    findings = tuple(make.finding("present", f"nodule{n} seen", text) for n in range(60))
     chart = make.chart(text=text)
     fhir.file(chart)
-    outcome = write(fhir, chart, make.analysis(findings, (), None), settings.model_copy(update={"max_bytes": 50_000}))
+    outcome = write(fhir, chart, make.analysis(findings, (), None), settings.model_copy(update={"max_bytes": 20_000}))
     assert fhir.requests.count("POST Bundle") > 5
-    assert len(outcome.written) == 202
+    assert len(outcome.written) == 62
     assert is_current(fhir, R1)
 
 
