@@ -37,6 +37,7 @@ clean:
 
 .venv/.testing: pyproject.toml .venv/.serving
 	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	-@$(BIN)/gamut train converter
 	@touch $@
 
 # Debian packages that some tests run against; without them those tests are skipped and say so.

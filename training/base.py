@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.prompt import END, SPECIAL_TOKENS, write_window
 from training.augment import augment
-from training.corpus import MarkedReport
+from training.corpus import MarkedReport, fingerprint
 from training.language import passages
 from training.lexicon import Lexicon
 from training.task import Encoder, extraction_examples, impression_example
@@ -194,7 +194,7 @@ def optimizers(model: LlamaForCausalLM, recipe: BaseRecipe) -> list[torch.optim.
 
 
 def train_base(reports: tuple[MarkedReport, ...], recipe: BaseRecipe, out: Path) -> None:
-    """Train or go on training; `out` holds the model, its tokenizer, `state.pt`, `recipe.json` and `log.jsonl`."""
+    """Train or go on training; `out` holds the model, its tokenizer, `state.pt`, `settings.json` and `log.jsonl`."""
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     state_file = out / "state.pt"
@@ -203,7 +203,8 @@ def train_base(reports: tuple[MarkedReport, ...], recipe: BaseRecipe, out: Path)
         if (out / "tokenizer.json").exists()
         else train_tokenizer(reports, recipe.vocabulary, out)
     )
-    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+    settings = {"recipe": asdict(recipe), "reports": {"count": len(reports), "sha256": fingerprint(reports)}}
+    (out / "settings.json").write_text(json.dumps(settings, indent=1))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = new_model(recipe).to(device)
     steps = optimizers(model, recipe)

@@ -14,33 +14,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from training.corpus import fingerprint, load_corpus
 from training.errors import ExportError
-from training.export import Exported
 from training.tables import Json, markdown
 
 _HERE = Path(__file__).parent
 
 
-def write_card(
-    exported: Exported,
-    identity: tuple[str, str],
-    stages: Sequence[Path],
-    evaluations: Sequence[tuple[str, Json]],
-    out: Path,
-) -> None:
-    """Write the card. identity: name and version; stages: folders that the stages wrote. Raises ExportError."""
-    name, version = identity
+def card(gguf: Path, stages: Sequence[Path], evaluations: Sequence[tuple[str, Json]]) -> str:
+    """The card of an exported GGUF, in Markdown. stages: folders that the stages wrote, the base's first.
+
+    Reads what `export` left beside the GGUF. Raises ExportError where something is missing.
+    """
     settings = [_settings(folder) for folder in stages]
-    text = _template().render(
-        name=name,
-        version=version,
-        exported=exported,
+    rendered: str = _template().render(
+        exported=_read(gguf.with_suffix(".json")),
         config=_read(stages[0] / "config.json"),
         own=_own_reports_alone(settings),
         sources=_sources(),
         steps=[_step(one) for one in settings],
         figures=markdown(evaluations) if evaluations else None,
     )
-    out.write_text(text, encoding="utf-8")
+    return rendered
 
 
 def _template() -> Any:
@@ -51,9 +44,8 @@ def _template() -> Any:
 
 
 def _own_reports_alone(settings: Iterable[dict[str, Any]]) -> bool:
-    """Whether every stage that names its reports learnt from the project's own train split, and from nothing else."""
-    used = {one["reports"]["sha256"] for one in settings if "reports" in one}
-    return bool(used) and used == {fingerprint(load_corpus("train"))}
+    """Whether every stage learnt from the project's own train split, and from no other reports."""
+    return {one["reports"]["sha256"] for one in settings} == {fingerprint(load_corpus("train"))}
 
 
 def _sources() -> str:
@@ -63,15 +55,11 @@ def _sources() -> str:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    for name in ("settings.json", "recipe.json"):
-        if (folder / name).is_file():
-            return {"stage": folder.name, **_read(folder / name)}
-    raise ExportError(f"{folder}: neither settings.json nor recipe.json; give the folders that the stages wrote")
+    return {"stage": folder.name, **_read(folder / "settings.json")}
 
 
 def _step(settings: dict[str, Any]) -> str:
-    recipe = settings.get("recipe", settings)
-    said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in recipe.items() if key != "stage")
+    said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings["recipe"].items())
     return f"`{settings['stage']}`: {said}"
 
 

@@ -2,8 +2,198 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
 import typer
+
+if TYPE_CHECKING:
+    from training.labelled import Labelled
+    from training.tables import Json
+
+Recipe = Annotated[str, typer.Option(help="Recipe: a TOML file, or the name of one of training/recipes")]
+Corpus = Annotated[Path | None, typer.Option(help="Folder of marked-up reports; the project's own if not given")]
+Out = Annotated[Path, typer.Option(help="Folder of the result; a run that was stopped there goes on")]
+Model = Annotated[Path | None, typer.Option(help="GGUF to measure; else the one of GAMUT_MODEL")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file")]
+
+train = typer.Typer(no_args_is_help=True, help="From marked-up reports to a GGUF: corpus, base, qlora, export, scores.")
+measure = typer.Typer(no_args_is_help=True, help="Measure what is shipped: the service's own reading, scored.")
 
 
 def register(app: typer.Typer) -> None:
     """Mount this room's commands on `gamut`."""
+    train.add_typer(measure, name="evaluate")
+    app.add_typer(train, name="train")
+
+
+@train.command()
+def corpus(folder: Annotated[Path | None, typer.Argument(help="Folder of marked-up reports")] = None) -> None:
+    """Check every marked-up report and the held-out list; name file, line and cure of what is wrong."""
+    from training.corpus import CORPUS, check_corpus
+
+    reports, held = check_corpus(folder or CORPUS)
+    typer.echo(f"{reports} reports to train on, {held} held out; no report repeats a held-out one")
+
+
+@train.command()
+def eda(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of marked-up reports")] = None,
+    out: Annotated[Path, typer.Option(help="HTML file to write")] = Path("corpus.html"),
+) -> None:
+    """Look at a corpus: lengths, missing parts, outliers, labels and certainties by modality, as one HTML page."""
+    from training.corpus import CORPUS, HELD_OUT, load_corpus
+    from training.eda import render, survey
+
+    place = folder or CORPUS
+    held = load_corpus("held_out", place) if (place / HELD_OUT).exists() else ()
+    out.write_text(render(survey(load_corpus("train", place), held)), encoding="utf-8")
+    typer.echo(str(out))
+
+
+@train.command()
+def base(recipe: Recipe = "base-s", corpus: Corpus = None, out: Out = Path("build/base")) -> None:
+    """Train tokenizer and base of the shipped model from scratch, or go on with it."""
+    from training.base import BaseRecipe, train_base
+    from training.corpus import CORPUS, load_corpus
+    from training.recipes import load_recipe
+
+    train_base(load_corpus("train", corpus or CORPUS), load_recipe(recipe, "base", BaseRecipe), out)
+    typer.echo(str(out))
+
+
+@train.command()
+def qlora(
+    base: Annotated[Path, typer.Argument(help="Folder of the Hugging Face model to fine-tune")],
+    recipe: Recipe = "qlora-s",
+    corpus: Corpus = None,
+    out: Out = Path("build/qlora"),
+) -> None:
+    """Fine-tune a base on the marked-up reports, or go on with it; the recipe's `method` is qlora, lora or full."""
+    from training.corpus import CORPUS, load_corpus
+    from training.qlora import QloraRecipe, fine_tune
+    from training.recipes import load_recipe
+
+    settings = load_recipe(recipe, "qlora", QloraRecipe)
+    typer.echo(str(fine_tune(base, load_corpus("train", corpus or CORPUS), settings, out)))
+
+
+@train.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder of the unquantized model")],
+    out: Annotated[Path, typer.Option(help="GGUF to write; what it is goes beside it, as JSON")],
+    adapter: Annotated[Path | None, typer.Option(help="Folder of the adapter to merge in")] = None,
+    name: Annotated[str, typer.Option(help="Name that stands on every result")] = "gamut-small",
+    version: Annotated[str, typer.Option(help="Version that stands on every result")] = "0.1.0",
+    kind: Annotated[str, typer.Option(help="Quantization: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0 or F16")] = "Q8_0",
+    converter: Annotated[Path | None, typer.Option(help="Checkout of llama.cpp; else its source is fetched")] = None,
+) -> None:
+    """Merge, convert, quantize, and compare with the original."""
+    from training.export import export
+
+    done = export(model, out, name=name, version=version, adapter=adapter, kind=kind, converter=converter)
+    same = done.agreement
+    typer.echo(f"{out}  sha256 {done.sha256}  {done.size / 1e6:.1f} MB")
+    typer.echo(
+        f"greedy answers equal to the unquantized model's: {same.equal} of {same.prompts} ({same.tokens:.0%} of tokens)"
+    )
+
+
+@train.command()
+def card(
+    gguf: Annotated[Path, typer.Argument(help="GGUF that export wrote")],
+    stage: Annotated[list[Path], typer.Option(help="Folder that a stage wrote, the base's first; repeat it")],
+    figures: Annotated[list[Path] | None, typer.Option(help="JSON of an evaluation; repeat it")] = None,
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write; beside the GGUF if not given")] = None,
+) -> None:
+    """Write the model card: data, licences, settings, figures and limits."""
+    from training.card import card
+
+    place = out or gguf.with_suffix(".md")
+    place.write_text(card(gguf, stage, _evaluations(figures or [])), encoding="utf-8")
+    typer.echo(str(place))
+
+
+@train.command()
+def converter() -> None:
+    """Fetch llama.cpp's converter for the installed llama-cpp-python (once), and say where it lies."""
+    from training.converter import find_converter
+
+    typer.echo(str(find_converter()))
+
+
+@train.command()
+def table(figures: Annotated[list[Path], typer.Argument(help="JSON files that evaluate wrote")]) -> None:
+    """Print the README's table: a row for each evaluation, in the order given."""
+    from training.tables import markdown
+
+    typer.echo(markdown(_evaluations(figures)), nl=False)
+
+
+@measure.command()
+def marked(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of marked-up reports; the project's own if not given")
+    ] = None,
+    split: Annotated[Literal["held_out", "train", "all"], typer.Option(help="Which reports")] = "held_out",
+    context: Annotated[bool, typer.Option(help="Show the model the study's modality and body part")] = True,
+    model: Model = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure on marked-up reports: F1 with intervals, by modality, certainty and length, and calibration."""
+    from training.corpus import CORPUS, load_corpus
+    from training.labelled import labelled_from_marked
+
+    place = folder or CORPUS
+    seen = {m.quote for r in load_corpus("train", place) for m in r.labels} if split == "held_out" else set()
+    _measure(list(labelled_from_marked(load_corpus(split, place), context)), seen, model, json_file)
+
+
+@measure.command()
+def lines(
+    gold: Annotated[Path, typer.Argument(help="Label lines: `##### id`, then `certainty: mention`")],
+    source: Annotated[Path, typer.Argument(help="Their reports: a folder of id.txt, or a file of `##### id` and text")],
+    model: Model = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure on reports with label lines, as annotation.md writes them."""
+    from training.labelled import labelled_from_lines
+
+    _measure(list(labelled_from_lines(gold, source)), set(), model, json_file)
+
+
+def _measure(labelled: list[Labelled], seen: set[str], model: Path | None, json_file: Path | None) -> None:
+    """Composition root of both measurements: one analyzer, as the service opens it."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from models.analyze import open_analyzer
+    from models.settings import ModelSettings, load
+    from training.evaluate import answers, evaluate
+    from training.tables import overview
+
+    settings = load(ModelSettings)
+    settings = settings.model_copy(update={"model": model}) if model else settings
+    with closing(open_analyzer(settings)) as analyzer, Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("reading", total=len(labelled))
+        read = answers(analyzer, labelled, settings.model_contexts, lambda: progress.advance(task))
+        found = evaluate(read, analyzer.identity, seen).as_json()
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    Console().print(overview(found))
+
+
+def _evaluations(files: list[Path]) -> list[tuple[str, Json]]:
+    import json
+
+    from training.errors import LabelsError
+
+    try:
+        return [(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in files]
+    except (OSError, json.JSONDecodeError):
+        raise LabelsError(
+            "a file of figures is missing or no JSON: `gamut train evaluate … --json FILE` writes them"
+        ) from None

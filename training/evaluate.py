@@ -15,7 +15,7 @@ import numpy as np
 
 from models.analyze import mentions_of
 from models.errors import ModelError, ReportError
-from models.report import Analysis, Certainty, Mention, Report
+from models.report import Analysis, Certainty, Mention, ModelIdentity, Report
 from training.calibration import Calibration, calibrate
 from training.errors import LabelsError
 from training.labelled import Labelled
@@ -87,9 +87,7 @@ def answers(
     return results
 
 
-def evaluate(
-    read: Sequence[Answer], model: Mapping[str, str], seen: Iterable[str] = (), draws: int = 1000
-) -> Evaluation:
+def evaluate(read: Sequence[Answer], model: ModelIdentity, seen: Iterable[str] = (), draws: int = 1000) -> Evaluation:
     """Score answers. seen: mentions of the training reports, so that the others' recall can be told apart.
 
     Raises LabelsError without any answer.
@@ -107,7 +105,7 @@ def evaluate(
         ungrounded=sum(answer.ungrounded for answer in read),
         calibration=calibrate([pair for answer in read for pair in _judged(answer)]),
         seconds=_seconds(read),
-        model=dict(model),
+        model=asdict(model),
     )
 
 

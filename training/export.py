@@ -6,9 +6,10 @@ The adapter is merged into the unquantized base, never into four bits. Knows fil
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
@@ -29,7 +30,9 @@ _SMALL = 2_000_000_000
 class Exported:
     """A GGUF, its digest, and how far its answers are those of the model it was made of. size: in bytes."""
 
-    path: Path
+    file: str
+    name: str
+    version: str
     kind: str
     sha256: str
     size: int
@@ -47,7 +50,7 @@ def export(
     kind: str = "Q8_0",
     converter: Path | None = None,
 ) -> Exported:
-    """Write `target`, a GGUF of `model` with `adapter` merged in. Raises ExportError, ModelError.
+    """Write `target`, a GGUF of `model` with `adapter` merged in, and JSON about it. Raises ExportError, ModelError.
 
     A small model's unquantized GGUF must write the tokens that transformers writes; the quantized one's share is told.
     """
@@ -68,7 +71,9 @@ def export(
         shutil.move(part, target)
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Exported(target, kind, digest, target.stat().st_size, parameters, agreement)
+    done = Exported(target.name, name, version, kind, digest, target.stat().st_size, parameters, agreement)
+    target.with_suffix(".json").write_text(json.dumps(asdict(done), indent=1), encoding="utf-8")
+    return done
 
 
 def merge(model: Path, adapter: Path | None, out: Path) -> int:

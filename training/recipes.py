@@ -6,13 +6,14 @@ A recipe says its `stage`; every other key is a field of that stage's recipe cla
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from training.errors import RecipeError
 
@@ -33,7 +34,7 @@ def load_recipe(name: str | Path, stage: str, cls: type[Recipe]) -> Recipe:
         raise RecipeError(f'{path.name}, line 1: a recipe for this command begins with stage = "{stage}"')
     _refuse_unknown(path.name, text, table, tuple(field.name for field in fields(cls)))  # type: ignore[arg-type]
     try:
-        return TypeAdapter(cls, config=ConfigDict(hide_input_in_errors=True)).validate_python(table)
+        return TypeAdapter(cls).validate_json(json.dumps(table, default=str), strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_context=False, include_url=False)[0]
         key = str(first["loc"][0]) if first["loc"] else ""
