@@ -12,7 +12,20 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from models.report import Certainty, Span
-from models.sections import split_sections
+from training.changes import (
+    SIDES,
+    Change,
+    Mentions,
+    cased,
+    mirror,
+    mirrored,
+    move_sites,
+    recase,
+    resize,
+    retitle,
+    slip,
+    turned,
+)
 from training.corpus import MarkedMention, MarkedReport
 from training.lexicon import Kind, Lexicon, MarkedSentence, kind_of, region
 from training.rewrite import Edit, rewritten, sentence_runs
@@ -55,50 +68,12 @@ def augment(report: MarkedReport, rng: Random, lexicon: Lexicon, rates: Rates = 
         if rng.random() < rate(rates):
             text, mentions = rewritten(text, mentions, change(text, mentions, rng, lexicon))
     if report.text.isupper():
-        text, mentions = rewritten(text, mentions, _turned(text, mentions, str.upper))
+        text, mentions = rewritten(text, mentions, turned(text, mentions, str.upper))
     return replace(report, text=text, mentions=mentions)
 
 
-Mentions = tuple[MarkedMention, ...]
-Change = Callable[[str, Mentions, Random, Lexicon], Iterator[Edit]]
-
 _ARTICLE = re.compile(r"(?:^|\s)(an?) $", re.IGNORECASE)
 _LIKE_A_VOWEL = re.compile(r"[aeio]|u(?!ni|re|ri|te|se)|[AEFHILMNORSX][A-Z0-9]")
-_SIDES = re.compile(
-    r"\b(?<!was )(?<!were )(?<!been )(left|right)(?! (?:in situ|in place|alone|open|away))(?=\b|wards?\b)"
-    r"|\b([lr]t)\b\.?(?= [a-z])",
-    re.IGNORECASE,
-)
-_OTHER_SIDE = {"left": "right", "right": "left", "lt": "rt", "rt": "lt"}
-_ONE_SIDED_PARTS = re.compile(
-    r"\b(?:lingula|middle lobe|minor fissure|situs|dextrocardia|liver|spleen|IVC)", re.IGNORECASE
-)
-_SIZE = re.compile(
-    r"(?<![\w.,/-])\d{1,3}(?:\.\d{1,2})?(?:\s?x\s?\d{1,3}(?:\.\d{1,2})?){0,2}(?=\s?(?:mm|cm|ml|mL|cc)\b)"
-)
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_SITES = {
-    re.compile(r"\b(upper|lower)(?= (?:lobe|lobes|zone|zones|pole|quadrant|limb))", re.IGNORECASE): ("upper", "lower"),
-    re.compile(
-        r"\b(medial|lateral)(?= (?:menisc|malleol|femoral|tibial|compartment|condyl|epicond|collateral|patell|cuneif))",
-        re.IGNORECASE,
-    ): ("medial", "lateral"),
-    re.compile(
-        r"\b(anterior|posterior)(?= (?:horn|root|segment|wall|labrum|column|fibres|fibers|third|aspect))", re.IGNORECASE
-    ): ("anterior", "posterior"),
-    re.compile(
-        r"\b(proximal|distal)(?= (?:third|pole|shaft|femur|tibia|fibula|humerus|phalanx|ureter))", re.IGNORECASE
-    ): (
-        "proximal",
-        "distal",
-    ),
-}
-_SLIP_WORD = re.compile(r"\b[a-z]{6,}\b")
-_SMALL_WORD = re.compile(r"(?<=[a-z] )(?:the|a|an|of|is|are|in) (?=[a-z])")
-_CUE_STEMS = re.compile(
-    r"no|with|conv|defin|likel|prob|possi|suspi|suspe|sugges|consis|compat|exclu|eviden|favo|may|presum|versus|neg|ruled|concern|question|absen|"
-    r"resol|clear|differ|either|left|right|repres|reflec|except"
-)
 
 
 def _mix(text: str, mentions: Mentions, rng: Random, store: tuple[MarkedSentence, ...]) -> tuple[str, Mentions]:
@@ -152,9 +127,9 @@ class _Chooser:
             return self.rng.choice(self.lexicon.terms)
         said = self._candidates(kind, certainty)
         new = self.rng.choice(said) if said else None
-        side = _SIDES.search(quote)
+        side = SIDES.search(quote)
         if new and kind.sided == "one" and side and side[0].lower() not in new.lower():
-            new = _SIDES.sub(lambda match: _mirrored(match[1] or match[2]), new)
+            new = SIDES.sub(lambda match: mirrored(match[1] or match[2]), new)
         return new
 
     def _candidates(self, kind: Kind, certainty: Certainty) -> tuple[str, ...]:
@@ -185,7 +160,7 @@ def _exchange(text: str, span: Span, quote: str, new: str) -> Iterator[Edit]:
     if article:
         fitting = "an" if _LIKE_A_VOWEL.match(new) else "a"
         yield Edit(article.start(1), article.end(1), fitting.capitalize() if article[1][0].isupper() else fitting)
-    yield Edit(span.start, span.end, _cased(new, quote))
+    yield Edit(span.start, span.end, cased(new, quote))
 
 
 def _cues(text: str, mentions: Mentions, rng: Random, lexicon: Lexicon, rate: float) -> Iterator[Edit]:
@@ -209,89 +184,14 @@ def _said_otherwise(found: re.Match[str], phrase: str) -> Iterator[Edit]:
     old = found["cue"]
     after_article = _ARTICLE.search(found.string, max(0, found.start("cue") - 4), found.start("cue"))
     if not (after_article and bool(_LIKE_A_VOWEL.match(old.lower())) != bool(_LIKE_A_VOWEL.match(phrase))):
-        yield Edit(found.start("cue"), found.end("cue"), _cased(phrase, old))
-
-
-def _mirror(text: str, mentions: Mentions, rng: Random, lexicon: Lexicon) -> Iterator[Edit]:
-    """Left becomes right in the whole report, unless it names a part that is on one side only."""
-    if not _ONE_SIDED_PARTS.search(text):
-        for match in _SIDES.finditer(text):
-            group = 1 if match[1] else 2
-            yield Edit(match.start(group), match.end(group), _mirrored(match[group]))
-
-
-def _mirrored(word: str) -> str:
-    return _cased(_OTHER_SIDE[word.lower()], word)
-
-
-def _move_sites(text: str, mentions: Mentions, rng: Random, lexicon: Lexicon) -> Iterator[Edit]:
-    """Upper for lower, medial for lateral and their like, in the whole report."""
-    pattern, (one, other) = rng.choice(tuple(_SITES.items()))
-    for match in pattern.finditer(text):
-        yield Edit(match.start(1), match.end(1), _cased(other if match[1].lower() == one else one, match[1]))
-
-
-def _resize(text: str, mentions: Mentions, rng: Random, lexicon: Lexicon) -> Iterator[Edit]:
-    """Change measurements by up to a fifth: enough for new numbers, too little to turn a normal one into a finding."""
-    for match in _SIZE.finditer(text):
-        factor = rng.uniform(0.8, 1.2)
-        yield Edit(match.start(), match.end(), _NUMBER.sub(lambda number: _scaled(number[0], factor), match[0]))  # noqa: B023
-
-
-def _scaled(number: str, factor: float) -> str:
-    _, point, decimals = number.partition(".")
-    return f"{float(number) * factor:.{len(decimals)}f}" if point else str(max(1, round(int(number) * factor)))
-
-
-def _retitle(text: str, mentions: Mentions, rng: Random, lexicon: Lexicon) -> Iterator[Edit]:
-    for section in split_sections(text):
-        names = lexicon.headings.get(section.kind)
-        start = text.rfind(section.heading, 0, section.span.start) if section.heading else -1
-        end = start + len(section.heading)
-        if names and section.heading in names and start >= 0 and text[end : end + 1] == ":":
-            yield Edit(start, end, rng.choice(names))
-
-
-def _recase(text: str, mentions: Mentions, rng: Random, lexicon: Lexicon) -> Iterator[Edit]:
-    """All in capitals, or all in small letters."""
-    yield from _turned(text, mentions, rng.choice((str.upper, str.upper, str.lower)))
-
-
-def _turned(text: str, mentions: Mentions, turn: Callable[[str], str]) -> Iterator[Edit]:
-    """Piece by piece, because a mention's length may change with its case."""
-    at = 0
-    for _, span in mentions:
-        yield Edit(at, span.start, turn(text[at : span.start]))
-        yield Edit(span.start, span.end, turn(text[span.start : span.end]))
-        at = span.end
-    yield Edit(at, len(text), turn(text[at:]))
-
-
-def _slip(text: str, mentions: Mentions, rng: Random, lexicon: Lexicon) -> Iterator[Edit]:
-    """Letters turned or lost, a small word doubled or lost; never in a word that carries certainty or side."""
-    for match in _SLIP_WORD.finditer(text):
-        if rng.random() < 0.03 and not _CUE_STEMS.match(match[0]):
-            at = match.start() + rng.randrange(1, len(match[0]) - 2)
-            yield Edit(at, at + 2, rng.choice((text[at + 1] + text[at], text[at], text[at : at + 2] + text[at + 1])))
-    for match in _SMALL_WORD.finditer(text):
-        if rng.random() < 0.03:
-            yield Edit(match.start(), match.end(), rng.choice(("", match[0] * 2)))
-
-
-def _cased(new: str, old: str) -> str:
-    """`new` written as `old` is: in capitals, with a capital, or as it comes."""
-    if old.isupper() and len(old) > 6:
-        return new.upper()
-    if old.isupper() and new.islower() and len(new) <= 6:
-        return new.upper()
-    return new[:1].upper() + new[1:] if old[:1].isupper() else new
+        yield Edit(found.start("cue"), found.end("cue"), cased(phrase, old))
 
 
 _CHANGES: tuple[tuple[Callable[[Rates], float], Change], ...] = (
-    (lambda rates: rates.sides, _mirror),
-    (lambda rates: rates.sites, _move_sites),
-    (lambda rates: rates.sizes, _resize),
-    (lambda rates: rates.headings, _retitle),
-    (lambda rates: rates.slips, _slip),
-    (lambda rates: rates.casing, _recase),
+    (lambda rates: rates.sides, mirror),
+    (lambda rates: rates.sites, move_sites),
+    (lambda rates: rates.sizes, resize),
+    (lambda rates: rates.headings, retitle),
+    (lambda rates: rates.slips, slip),
+    (lambda rates: rates.casing, recase),
 )

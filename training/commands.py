@@ -31,7 +31,8 @@ def register(app: typer.Typer) -> None:
 @train.command()
 def corpus(folder: Annotated[Path | None, typer.Argument(help="Folder of marked-up reports")] = None) -> None:
     """Check every marked-up report and the held-out list; name file, line and cure of what is wrong."""
-    from training.corpus import CORPUS, check_corpus
+    from training.corpus import CORPUS
+    from training.duplicates import check_corpus
 
     reports, held = check_corpus(folder or CORPUS)
     typer.echo(f"{reports} reports to train on, {held} held out; no report repeats a held-out one")

@@ -7,16 +7,8 @@ from pathlib import Path
 import pytest
 
 from models.report import Certainty, Mention, Span
-from training.corpus import (
-    CORPUS,
-    check_corpus,
-    find_duplicates,
-    five_grams,
-    load_corpus,
-    mark_up,
-    parse_marked,
-    read_marked,
-)
+from training.corpus import CORPUS, load_corpus, mark_up, parse_marked, read_marked
+from training.duplicates import check_corpus, find_duplicates, five_grams
 from training.errors import CorpusError
 
 REPORT = """### CT | chest | F | 64
