@@ -6,6 +6,7 @@ Knows the store, the templates and the headers of a page. Refuses to decide what
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from connector.errors import FhirMalformed
+from connector.documents import decode_base64
+from connector.errors import FhirError, FhirNotFound, ForeignReference
 from connector.fhir import Json, objects
 from connector.identity import REPORT_SYSTEM, is_ours
+from connector.pieces import NoServer
 from connector.reference import parse_reference
-from connector.sandbox.chart_text import at
 from connector.sandbox.chart_view import ReportView, view_report
+from connector.sandbox.fhir import PREFIX
 from connector.sandbox.search import Query, find
 from connector.sandbox.store import Store
 from connector.sandbox.switches import Switches
@@ -81,7 +84,8 @@ def router(store: Store) -> APIRouter:
         found = store.current("Patient", id_)
         if found is None or found.deleted:
             return render("nobody.html", 404)
-        return render("patient.html", patient=_patient(store, found.body), reports=_reports(store, id_))
+        base = f"{str(request.base_url).rstrip('/')}{PREFIX}"
+        return render("patient.html", patient=_patient(store, found.body), reports=_reports(store, id_, base))
 
     return routes
 
@@ -119,33 +123,43 @@ def _read(store: Store) -> set[str]:
     return {code for (code,) in rows}
 
 
-def _reports(store: Store, patient: str) -> list[ReportView]:
-    observations = _search(store, "Observation", ("patient", f"Patient/{patient}"))
-
-    def binary(url: str) -> Json | None:
-        found = _stored(store, url)
-        return found if found and found["resourceType"] == "Binary" else None
-
+def _reports(store: Store, patient: str, base: str) -> list[ReportView]:
+    observations, server = _search(store, "Observation", ("patient", f"Patient/{patient}")), _Stored(store, base)
     return [
-        view_report(report, observations, list(_studies(store, report)), binary)
+        view_report(report, observations, list(_studies(server, report)), server)
         for report in _reports_of(store, patient)
     ]
 
 
-def _studies(store: Store, report: Json) -> Iterator[Json]:
+def _studies(server: _Stored, report: Json) -> Iterator[Json]:
     for reference in objects(report.get("imagingStudy")) + objects(report.get("study")):
-        study = _stored(store, at(reference, "reference"))
-        if study:
-            yield study
+        with suppress(FhirError):
+            yield server.read_reference(str(reference.get("reference")), report)
 
 
-def _stored(store: Store, reference: object) -> Json | None:
-    try:
-        named = parse_reference(reference) if isinstance(reference, str) else None
-    except FhirMalformed:
-        return None
-    found = store.current(named.type, named.id) if named else None
-    return found.body if found and not found.deleted else None
+class _Stored:
+    """The chart itself, asked as any FHIR server is for what a report refers to."""
+
+    def __init__(self, store: Store, base: str) -> None:
+        self._store = store
+        self._base = base
+
+    def read_reference(self, reference: str, container: Json | None = None) -> Json:
+        """The resource a reference names. Raises FhirError."""
+        if reference.startswith("#"):
+            return NoServer().read_reference(reference, container)
+        named = parse_reference(reference)
+        found = self._store.current(named.type, named.id)
+        if named.base not in (None, self._base):
+            raise ForeignReference("a reference to another server")
+        if found is None or found.deleted:
+            raise FhirNotFound("a reference to what is not in this chart")
+        return found.body
+
+    def read_binary(self, reference: str, max_bytes: int) -> tuple[bytes, str]:
+        """Bytes and media type of a Binary. Raises FhirError, DocumentError."""
+        binary = self.read_reference(reference)
+        return decode_base64(str(binary.get("data") or ""), max_bytes), str(binary.get("contentType") or "")
 
 
 def _name(patient: Json) -> str:

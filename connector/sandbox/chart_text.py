@@ -1,33 +1,33 @@
-"""The text of a report as the chart page shows it: the pieces that hold it, and the marks where findings were read.
+"""The text of a report as the chart page shows it, and the marks where findings were read.
 
-Knows where a DiagnosticReport keeps its words and what an evidence extension points at. Refuses to know what a finding
-means.
+Knows what an evidence extension points at and how a report's words are put together to be read. Refuses to know what a
+finding means.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from connector.documents import DocumentLimits, decode_base64, extract_text
-from connector.errors import DocumentError
+from connector.compose import compose
+from connector.documents import DocumentLimits
+from connector.errors import FhirError
 from connector.fhir import Json, objects
-from connector.markup import markup_text
+from connector.pieces import Server, read_pieces
+from models.errors import ReportError
+from models.report import Source
 
 DERIVATION = "http://hl7.org/fhir/StructureDefinition/derivation-reference"
-_LIMITS = DocumentLimits(max_bytes=20_000_000, max_pages=200, max_chars=500_000)
-_PATH = re.compile(r"(?:DiagnosticReport\.)?(presentedForm|conclusion|text)(?:\[(\d+)\])?(?:\.\w+)?")
+_LIMITS = DocumentLimits(max_bytes=20_000_000, max_pages=200, max_chars=1_000_000)
+_MAX_RESULTS = 200
 _HEADING = re.compile(r"^[ \t]*[A-Z][A-Z0-9 ,/&()'-]{2,60}:", re.MULTILINE)
-
-ReadBinary = Callable[[str], Json | None]
-"""Gives the Binary that a URL of this chart names, None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where in a report something was read, in characters. version: of the report, None when it was not said."""
+    """Where in a report something was read, in characters of an element. version: None when it was not said."""
 
     report: str
     version: str | None
@@ -57,13 +57,12 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One place where a report keeps words. problem: the name of what hinders reading it, empty when nothing does."""
+class Words:
+    """The words of a report and the elements they stand in. problems: what of it cannot be shown, by name."""
 
-    path: str
-    title: str
     text: str
-    problem: str = ""
+    sources: tuple[Source, ...]
+    problems: tuple[str, ...]
 
 
 def at(value: object, *names: str) -> object:
@@ -83,72 +82,43 @@ def evidence(element: Json) -> Iterator[Evidence]:
         start, length = (at(parts, name, "valueInteger") for name in ("offset", "length"))
         if isinstance(reference, str) and isinstance(path, str) and isinstance(start, int) and isinstance(length, int):
             place, _, version = reference.partition("/_history/")
-            yield Evidence(place.rpartition("/")[2], version or None, path_key(path), start, start + length)
+            yield Evidence(place.rpartition("/")[2], version or None, path, start, start + length)
 
 
-def path_key(path: str) -> str:
-    """The name of a piece, however exactly its path was written: `presentedForm[0]`, `conclusion`, `text`."""
-    match = _PATH.fullmatch(path)
-    if match is None:
-        return path
-    return f"presentedForm[{match[2] or 0}]" if match[1] == "presentedForm" else match[1]
-
-
-def pieces(report: Json, binary: ReadBinary) -> list[Piece]:
-    """Every place of a report that holds words; its narrative only where there is nothing else."""
-    found = [_form(number, form, binary) for number, form in enumerate(objects(report.get("presentedForm")))]
-    if isinstance(report.get("conclusion"), str):
-        found.append(Piece("conclusion", "Conclusion", report["conclusion"]))
-    narrative = at(report, "text", "div")
-    if not found and isinstance(narrative, str):
-        found.append(_read("text", "Narrative", lambda: markup_text(narrative)))
-    return found
-
-
-def _form(number: int, form: Json, binary: ReadBinary) -> Piece:
-    type_ = str(form.get("contentType", ""))
-    data = form.get("data")
-    if data is None and isinstance(form.get("url"), str):
-        stored = binary(form["url"]) or {}
-        type_, data = type_ or str(stored.get("contentType", "")), stored.get("data")
-    title = str(form.get("title") or _KINDS.get(type_.partition(";")[0].strip(), type_) or "Attachment")
-
-    def read() -> str:
-        return extract_text(decode_base64(str(data or ""), _LIMITS.max_bytes), type_, _LIMITS)
-
-    return _read(f"presentedForm[{number}]", title, read)
-
-
-def _read(path: str, title: str, read: Callable[[], str]) -> Piece:
+def words_of(report: Json, server: Server) -> Words:
+    """Put a report's words together as they are put together for reading, so that evidence points at the same place."""
     try:
-        return Piece(path, title, read())
-    except DocumentError as error:
-        return Piece(path, title, "", type(error).__name__.removeprefix("Document").lower())
+        reading = read_pieces(report, server, _LIMITS, _MAX_RESULTS)
+    except (ReportError, FhirError) as error:
+        return Words("", (), (type(error).__name__,))
+    text, sources = compose(reading.pieces)
+    return Words(text, sources, reading.gaps)
 
 
-_KINDS = {
-    "text/plain": "Report",
-    "text/html": "Report (HTML)",
-    "application/pdf": "Report (PDF)",
-    "application/rtf": "Report (RTF)",
-    "text/rtf": "Report (RTF)",
-}
-
-
-def segments(piece: Piece, marks: Iterable[Mark]) -> list[Segment]:
-    """Cut a piece at the borders of its marks and headings; of marks that overlap the first in order is seen."""
-    size = len(piece.text)
-    here = [m for m in marks if m.evidence.path == piece.path and 0 <= m.evidence.start < m.evidence.end <= size]
-    here.sort(key=lambda mark: mark.order)
-    headings = [match.span() for match in _HEADING.finditer(piece.text)]
-    cuts = {0, size, *(cut for span in headings for cut in span)}
-    cuts |= {cut for mark in here for cut in (mark.evidence.start, mark.evidence.end)}
-    ordered = sorted(cuts)
-    return [
+def segments(words: Words, marks: Iterable[Mark]) -> tuple[Segment, ...]:
+    """Cut a text at the borders of its marks and headings; of marks that overlap the first in order is seen."""
+    ordered = sorted(marks, key=lambda mark: mark.order)
+    placed = [(low, high, mark) for mark in ordered for low, high in _places(words.sources, mark.evidence)]
+    headings = [match.span() for match in _HEADING.finditer(words.text)]
+    borders = {0, len(words.text)}
+    borders.update(border for low, high, _ in placed for border in (low, high))
+    borders.update(border for span in headings for border in span)
+    return tuple(
         Segment(
-            piece.text[start:end],
-            next((mark for mark in here if mark.evidence.start <= start and end <= mark.evidence.end), None),
+            words.text[start:end],
+            next((mark for low, high, mark in placed if low <= start and end <= high), None),
             any(low <= start and end <= high for low, high in headings),
         )
-        for start, end in pairwise(ordered)
-    ]
+        for start, end in pairwise(sorted(borders))
+    )
+
+
+def _places(sources: Sequence[Source], seen: Evidence) -> Iterator[tuple[int, int]]:
+    """Where in the text a piece of an element stands; in several places where the element was cut."""
+    for source in sources:
+        if source.path != seen.path:
+            continue
+        shift = source.span.start - source.offset
+        low, high = max(seen.start + shift, source.span.start), min(seen.end + shift, source.span.end)
+        if low < high:
+            yield low, high

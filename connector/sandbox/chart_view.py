@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from connector import vocabulary as words
 from connector.fhir import Json, objects
 from connector.identity import MODEL_SYSTEM, REPORT_SYSTEM, SYSTEM, is_ours, value_of
-from connector.sandbox.chart_text import Mark, ReadBinary, Segment, at, evidence, pieces, segments
+from connector.pieces import Server
+from connector.sandbox.chart_text import Mark, Segment, at, evidence, segments, words_of
 from models.report import Certainty
 
 _CERTAINTY = {coding["code"]: certainty for certainty, coding in words.PRESENCE.items()}
@@ -71,7 +72,8 @@ class ReportView:
     status: str
     date: str
     study: str
-    texts: tuple[tuple[str, str, tuple[Segment, ...]], ...]
+    text: tuple[Segment, ...]
+    problems: tuple[str, ...]
     findings: tuple[FindingView, ...]
     denied: tuple[FindingView, ...]
     groups: tuple[GroupView, ...]
@@ -89,7 +91,7 @@ class ReportView:
         return not all((*reviewed, *(done for _, done in self.impressions)))
 
 
-def view_report(report: Json, observations: Iterable[Json], studies: Sequence[Json], binary: ReadBinary) -> ReportView:
+def view_report(report: Json, observations: Iterable[Json], studies: Sequence[Json], server: Server) -> ReportView:
     """Put one report together with the Observations of ours that name it."""
     every = [o for o in observations if is_ours(o) and value_of(o, REPORT_SYSTEM) == report["id"]]
     ours = [o for o in every if o.get("status") not in _HIDDEN]
@@ -97,6 +99,7 @@ def view_report(report: Json, observations: Iterable[Json], studies: Sequence[Js
     version = at(report, "meta", "versionId")
     current = [mark for mark in marks if mark.evidence.version in (None, version)]
     read = [o for o in ours if _code(o) != _RECORD]
+    text = words_of(report, server)
     device: Json = next((o["device"] for o in ours if isinstance(o.get("device"), dict)), {})
     return ReportView(
         id=report["id"],
@@ -104,7 +107,8 @@ def view_report(report: Json, observations: Iterable[Json], studies: Sequence[Js
         status=str(report.get("status", "")),
         date=_date(report),
         study=_study(studies, _words(report.get("code"))),
-        texts=tuple((p.title, p.problem, tuple(segments(p, current))) for p in pieces(report, binary)),
+        text=segments(text, current),
+        problems=text.problems,
         findings=findings,
         denied=denied,
         groups=tuple(_group(o) for o in ours if _code(o) == words.DIFFERENTIAL["code"]),

@@ -96,7 +96,7 @@ def test_the_list_names_every_patient_and_how_much_is_read(chart: Any) -> None:
 
 def test_the_report_stands_there_word_for_word(chart: Any) -> None:
     [text] = _page(chart).select(".text")
-    assert text.get_text() == TEXT
+    assert text.get_text() == TEXT.strip()
     assert [heading.get_text() for heading in text.select("b")] == ["INDICATION:", "FINDINGS:", "IMPRESSION:"]
 
 
@@ -185,7 +185,7 @@ def test_odd_resources_do_not_break_the_page(sandbox: Any) -> None:
     sandbox.http.put("/DiagnosticReport/r1", json={"resourceType": "DiagnosticReport", "id": "r1", **odd})
     broken = _ours("x", code="x", extension=[{"url": DERIVATION, "extension": [{"url": "path"}]}], device="d")
     sandbox.http.put("/Observation/x", json={**broken, "valueCodeableConcept": "y", "component": [{"code": 1}]})
-    assert "cannot be shown" in _page(sandbox).get_text()
+    assert "Cannot be shown" in _page(sandbox).get_text()
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing(chart: Any) -> None:
