@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from connector.imaging import DicomWeb
-from connector.reports import ReportSettings, Retract, Skip, read_report
-
+from connector.dicom import DicomWeb
+from connector.errors import FhirGone, FhirNotFound
 from connector.fhir.client import FhirClient
 from connector.reference import ReportReference
+from connector.reports import ChartReport, ReportSettings, Retract, Skip, read_report
 from connector.writeback import WriteSettings, is_current, retract, write
 from models.errors import DeadlineExceeded
 from models.report import Analysis, Report
@@ -65,7 +65,7 @@ def process(
     Raises FhirError, ReportError, DicomError, ModelError, WriteError; the Transient ones may pass.
     """
     with timed("read"):
-        found = read_report(chart.client, reference, chart.reading, chart.dicomweb)
+        found = _read(reference, chart)
     if isinstance(found, Skip):
         return Outcome("skipped", reason=found.reason)
     if isinstance(found, Retract):
@@ -81,3 +81,21 @@ def process(
         done = write(chart.client, found, analysis, chart.writing)
     filed = found.resource.get("meta", {}).get("lastUpdated")
     return Outcome("written", version=found.reference.version, count=len(done.written), filed=filed)
+
+
+def _read(reference: ReportReference, chart: Chart) -> ChartReport | Skip | Retract:
+    """Read the report; some servers answer 404 for what was deleted, others 410."""
+    try:
+        return read_report(chart.client, reference, chart.reading, chart.dicomweb)
+    except FhirNotFound:
+        if _is_there(reference, chart.client):
+            raise  # a piece of the report is missing, not the report
+        return Retract("deleted")
+
+
+def _is_there(reference: ReportReference, client: FhirClient) -> bool:
+    try:
+        client.read("DiagnosticReport", reference.id)
+    except (FhirNotFound, FhirGone):
+        return False
+    return True

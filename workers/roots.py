@@ -11,12 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from connector.imaging import open_dicomweb
-from connector.reports import ReportSettings
-
+from connector.dicom import DicomWebSettings, open_dicomweb
 from connector.fhir.client import FhirClient
 from connector.metrics import Metrics, MetricsSettings, serve_metrics
 from connector.queue import BrokerSettings, ReportQueue, open_redis
+from connector.reports import ReportSettings
 from connector.settings import FhirSettings
 from connector.writeback import WriteSettings
 from models.logs import configure_logs
@@ -101,5 +100,4 @@ def dead_letters() -> Iterator[tuple[DeadLetters, Callable[[str], None]]]:
 @contextmanager
 def _open_chart() -> Iterator[Chart]:
     with FhirClient(load(FhirSettings)) as client:
-        reading = load(ReportSettings)
-        yield Chart(client, reading, load(WriteSettings), open_dicomweb(reading))
+        yield Chart(client, load(ReportSettings), load(WriteSettings), open_dicomweb(load(DicomWebSettings)))

@@ -11,9 +11,10 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -31,6 +32,8 @@ from connector.subscriptions import SubscriptionSettings, describe, ensure_subsc
 from workers.errors import PortTaken
 from workers.flights import living_workers
 from workers.group import Group, Part
+
+_SUBSCRIBED_SECONDS = 10.0
 
 
 def free_port() -> int:
@@ -108,7 +111,7 @@ def running(
         group.start(stop)
         if not stop.is_set():
             watch.start()
-            say(_subscribe(settings))
+            say(_subscribe(settings, stop))
         yield settings
     finally:
         stop.set()
@@ -136,12 +139,16 @@ def parts(place: Place, settings: dict[str, str]) -> list[Part]:
     ]
 
 
-def _subscribe(settings: dict[str, str]) -> str:
-    """Ask the chart to notify the connector; gives what was done, in one line."""
+def _subscribe(settings: dict[str, str], stop: threading.Event) -> str:
+    """Ask the chart to notify the connector, and wait until it does; gives what was done, in one line."""
     wish = SubscriptionSettings(endpoint=settings["GAMUT_SUBSCRIPTION_ENDPOINT"])
     signatures = SignatureSettings(notify_header_secret=SecretStr(settings["GAMUT_NOTIFY_HEADER_SECRET"]))
+    until = time.monotonic() + _SUBSCRIBED_SECONDS
     with FhirClient(FhirSettings(base_url=settings["GAMUT_FHIR_BASE_URL"])) as client:
-        return describe(ensure_subscription(client, wish, signatures))
+        ensured = ensure_subscription(client, wish, signatures)
+        while ensured.status == "requested" and time.monotonic() < until and not stop.wait(0.1):
+            ensured = replace(ensured, status=str(client.read("Subscription", ensured.id).get("status")))
+    return describe(ensured)
 
 
 def _broker_command(place: Place) -> tuple[str, ...]:

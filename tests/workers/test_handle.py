@@ -1,0 +1,177 @@
+"""Every way a report can go: done, again later, or dead with a reason; and nothing of its text on the way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from connector.errors import FhirConflict
+from connector.fhir.client import FhirClient
+from connector.metrics import Metrics
+from connector.queue import BrokerSettings
+from connector.reference import ReportReference
+from connector.settings import FhirSettings
+from models.errors import DeadlineExceeded
+from models.logs import JsonLines
+from workers.app import open_ledger
+from workers.flights import Flights
+from workers.handle import Handler, Ledger
+from workers.pipeline import Chart
+from workers.settings import WorkerSettings
+
+SETTINGS = WorkerSettings(max_failures=3, max_starts=2, retry_seconds=0.01, longest_retry_seconds=0.01)
+
+
+@pytest.fixture
+def ledger(broker_settings: BrokerSettings) -> Ledger:
+    opened = open_ledger(broker_settings, SETTINGS)
+    opened.flights.beat()
+    return opened
+
+
+@pytest.fixture
+def handler(hospital: Any, reader: Any, ledger: Ledger) -> Handler:
+    return _handler(hospital.chart, reader, ledger)
+
+
+def _handler(chart: Chart, reader: Any, ledger: Ledger) -> Handler:
+    return Handler(chart=chart, reader=reader, ledger=ledger, settings=SETTINGS, metrics=Metrics(), deadline_seconds=20)
+
+
+def test_a_report_that_is_done_leaves_nothing_behind(handler: Handler, hospital: Any, keys: redis.Redis) -> None:
+    reference = hospital.file()
+    handler.handle(reference)
+    assert hospital.found(reference) == ["preliminary"]
+    assert [key for key in keys.scan_iter() if not str(key).startswith("gamut:worker:")] == []
+
+
+def test_ten_at_once_write_one_set(
+    handler: Handler, hospital: Any, reader: Any, ledger: Ledger, in_threads: Callable[..., None]
+) -> None:
+    reference = hospital.file()
+    in_threads(lambda: handler.handle(reference), 10)
+    for again in ledger.later.due() or [reference]:
+        handler.handle(again)
+    assert hospital.found(reference) == ["preliminary"]
+    assert reader.asked == [reference.id]
+
+
+def test_what_another_worker_holds_is_tried_later(
+    handler: Handler, hospital: Any, ledger: Ledger, keys: redis.Redis, reader: Any
+) -> None:
+    reference = hospital.file()
+    other = Flights(keys, lease_seconds=60)
+    other.beat()
+    assert other.take(reference)
+    handler.handle(reference)
+    assert (reader.asked, ledger.later.waiting()) == ([], {reference.id})
+
+
+def test_a_failure_that_may_pass_is_tried_again_until_it_is_enough(
+    handler: Handler, hospital: Any, ledger: Ledger, reader: Any
+) -> None:
+    reference = hospital.file()
+    reader.raises = DeadlineExceeded("the engine was stopped")
+    for _ in range(2):
+        handler.handle(reference)
+        assert ledger.later.waiting() == {reference.id}
+        assert ledger.dead.list() == []
+    handler.handle(reference)
+    [letter] = ledger.dead.list()
+    assert (letter.id, letter.error) == (reference.id, "DeadlineExceeded")
+
+
+def test_a_final_error_is_a_dead_letter_at_once(handler: Handler, hospital: Any, ledger: Ledger) -> None:
+    reference = hospital.file(text=" ")
+    handler.handle(reference)
+    [letter] = ledger.dead.list()
+    assert (letter.id, letter.version, letter.error) == (reference.id, "1", "DocumentEmpty")
+    assert ledger.later.waiting() == set()
+
+
+def test_a_success_after_all_takes_the_dead_letter_away(handler: Handler, hospital: Any, ledger: Ledger) -> None:
+    reference = hospital.file(text=" ")
+    handler.handle(reference)
+    handler.handle(hospital.correct(reference, conclusion="There is pneumonia.", presentedForm=None))
+    assert ledger.dead.list() == []
+    assert hospital.found(reference) == ["preliminary"]
+
+
+def test_an_unforeseen_error_is_a_dead_letter_without_its_words(
+    handler: Handler, hospital: Any, ledger: Ledger, reader: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader.raises = ValueError("Zebracanary has pneumonia")
+    with caplog.at_level(logging.INFO):
+        handler.handle(hospital.file())
+    [letter] = ledger.dead.list()
+    assert letter.error == "ValueError"
+    written = str(letter) + "".join(JsonLines("worker").format(record) for record in caplog.records)
+    assert "ValueError" in written
+    assert "Zebracanary" not in written
+
+
+def test_a_server_that_is_away_is_waited_for(
+    reader: Any, ledger: Ledger, free_port: Callable[[], int], hospital: Any
+) -> None:
+    client = FhirClient(FhirSettings(base_url=f"http://127.0.0.1:{free_port()}/fhir", attempts=1))
+    handler = _handler(Chart(client, hospital.chart.reading, hospital.chart.writing), reader, ledger)
+    for _ in range(5):
+        handler.handle(ReportReference("r1", "1"))
+    assert ledger.dead.list() == []
+    assert ledger.later.waiting() == {"r1"}
+    client.close()
+
+
+def test_a_report_that_no_worker_survives_is_dead_in_the_end(
+    handler: Handler, hospital: Any, ledger: Ledger, reader: Any
+) -> None:
+    reference = hospital.file()
+    crashed = [ledger.attempts.start(reference) for _ in range(SETTINGS.max_starts)]
+    for run in crashed:
+        run.__enter__()
+    handler.handle(reference)
+    [letter] = ledger.dead.list()
+    assert (letter.error, reader.asked) == ("TooManyStarts", [])
+
+
+def test_a_suspect_is_in_the_model_alone(
+    handler: Handler, hospital: Any, ledger: Ledger, keys: redis.Redis, reader: Any
+) -> None:
+    suspect, neighbour = hospital.file(), hospital.file()
+    keys.sadd("gamut:suspects", suspect.id)
+    inside: list[int] = []
+    most: list[int] = []
+    beside = threading.Thread(target=lambda: handler.handle(neighbour))
+
+    def meanwhile() -> None:
+        inside.append(1)
+        most.append(len(inside))
+        if len(reader.asked) == 1:
+            beside.start()
+            beside.join(0.5)  # it could come in now
+        inside.pop()
+
+    reader.meanwhile = meanwhile
+    handler.handle(suspect)
+    beside.join(20)
+    assert most == [1, 1]
+    assert not ledger.flights.is_suspect(suspect.id)
+
+
+def test_a_conflict_is_no_reason_to_give_up_at_once(
+    handler: Handler, hospital: Any, reader: Any, ledger: Ledger
+) -> None:
+    reader.raises = FhirConflict("409")
+    handler.handle(hospital.file())
+    assert ledger.dead.list() == []
+
+
+def test_without_a_broker_the_message_is_not_given_up(reader: Any, hospital: Any, free_port: Callable[[], int]) -> None:
+    away = BrokerSettings(broker_url=f"redis://127.0.0.1:{free_port()}/0")
+    with pytest.raises(redis.RedisError):
+        _handler(hospital.chart, reader, open_ledger(away, SETTINGS)).handle(ReportReference("r1"))
