@@ -7,6 +7,7 @@ each other by `urn:uuid:` of their first identity, and who writes them gives eac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,6 +23,7 @@ SUPPORTING_INFO = "http://hl7.org/fhir/StructureDefinition/workflow-supportingIn
 DERIVATION = "http://hl7.org/fhir/StructureDefinition/derivation-reference"
 
 _T = TypeVar("_T")
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _impression(chart: ChartReport, analysis: Analysis, conditions: Sequence[Con
     named = dict.fromkeys(mention_of[analysis.findings[i]] for group in analysis.impression.evidence for i in group)
     elements = {
         "code": words.IMPRESSION,
-        "valueString": analysis.impression.text,
+        "valueString": _clean(analysis.impression.text),
         "component": _context(chart.report.context),
         "derivedFrom": _studies(chart) + [_pointer(chart, c) for c in named if c.certainty is not Certainty.ABSENT],
     }
@@ -116,7 +118,7 @@ def _nothing(chart: ChartReport) -> Item:
 
 
 def _item(chart: ChartReport, kind: str, key: str, elements: Json, evidence: Sequence[Json] = ()) -> Item:
-    effective = {
+    effective: Json = {
         name: chart.resource[name] for name in ("effectiveDateTime", "effectivePeriod") if name in chart.resource
     }
     resource: Json = {
@@ -179,7 +181,12 @@ def _condition_code(condition: Condition) -> Json:
 
 
 def _quote(condition: Condition) -> str:
-    return " ".join(condition.finding.quote.split())
+    return " ".join(_clean(condition.finding.quote).split())
+
+
+def _clean(text: str) -> str:
+    """Without what a FHIR string may not hold (http://hl7.org/fhir/R4/datatypes.html#string) and UTF-8 cannot."""
+    return _UNFIT.sub("", text)
 
 
 def _site(condition: Condition) -> Json | None:
@@ -187,7 +194,7 @@ def _site(condition: Condition) -> Json | None:
     if finding is None or finding.site is None:
         return None
     code = finding.site_code
-    return words.concept(finding.site, *([words.coding(code.system, code.code, code.display)] if code else []))
+    return words.concept(_clean(finding.site), *([words.coding(code.system, code.code, code.display)] if code else []))
 
 
 def _confidence(value: float) -> Json:

@@ -49,11 +49,12 @@ def pointer(model: ModelIdentity) -> Json:
 
 
 def reading(
-    reference: ReportReference, who: Json, targets: Sequence[str], degraded: Sequence[str], release: Release
+    chart: ChartReport, model: ModelIdentity, targets: Sequence[str], degraded: Sequence[str], release: Release
 ) -> Json:
     """The Provenance of one reading; a version has one. targets: what came of it. degraded: what was not taken."""
-    resource = _provenance(reference, who, targets, words.CREATE, release)
-    return resource | (_narrative(_refused(degraded)) if degraded else {})
+    resource = _provenance(chart.reference, pointer(model), targets, words.CREATE, release)
+    shortfall = _shortfall(chart, degraded)
+    return resource | (_narrative(shortfall) if shortfall else {})
 
 
 def retraction(reference: ReportReference, targets: Sequence[str], reason: str, release: Release) -> Json:
@@ -73,7 +74,7 @@ def record(chart: ChartReport, model: ModelIdentity, targets: Sequence[str], deg
         "code": words.RECORD,
         "subject": {"reference": chart.patient},
         "hasMember": [{"reference": target} for target in targets],
-        "note": [note(" ".join(filter(None, [who, _refused(degraded)])))],
+        "note": [note(f"{who} {_shortfall(chart, degraded)}".strip())],
     }
     return Item("record", "", resource)
 
@@ -109,8 +110,10 @@ def _source(reference: ReportReference) -> Json:
     return {"type": "DiagnosticReport", "identifier": {"system": REPORT_SYSTEM, "value": reference.id}}
 
 
-def _refused(degraded: Sequence[str]) -> str:
-    return f"The server did not take: {'; '.join(degraded)}." if degraded else ""
+def _shortfall(chart: ChartReport, degraded: Sequence[str]) -> str:
+    """What of the report was not read, and what of the reading the server did not take."""
+    unread = f"Not read: {'; '.join(chart.gaps)}." if chart.gaps else ""
+    return " ".join(filter(None, [unread, f"The server did not take: {'; '.join(degraded)}." if degraded else ""]))
 
 
 def _narrative(text: str) -> Json:

@@ -33,7 +33,7 @@ from connector.identity import MODEL_SYSTEM, VERSION_SYSTEM, item_id, model_id, 
 from connector.manner import Manner, manner_of
 from connector.observations import observations
 from connector.plan import Plan, Planner, withdrawn
-from connector.provenance import device, pointer, reading, record, retraction
+from connector.provenance import device, reading, record, retraction
 from connector.reference import ReportReference
 from connector.reports import ChartReport
 from connector.standing import Standing, is_whole, read_standing, same_subject
@@ -216,7 +216,7 @@ def _reading(client: FhirClient, chart: ChartReport, model: ModelIdentity, plann
 
     def made(leaves_out: tuple[str, ...], provenance: bool) -> Entry | None:
         if provenance:
-            resource = build(reading(reference, pointer(model), planned.targets, leaves_out, release), release)
+            resource = build(reading(chart, model, planned.targets, leaves_out, release), release)
             key = version_key(reference.id, reference.version or "")
             query, current = {"_tag": f"{VERSION_SYSTEM}|{key}"}, planner.current_record
             return Entry(resource, item_id(reference.id, "reading", key), query=query, current=current)

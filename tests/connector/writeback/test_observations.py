@@ -138,6 +138,13 @@ def test_what_is_unknown_is_left_out_and_never_guessed(make: Any) -> None:
     assert not [c for c in atelectasis["component"] if c["code"]["text"] == "Laterality"]
 
 
+def test_characters_that_fhir_forbids_do_not_reach_the_chart(make: Any) -> None:
+    text = "Left\x0bpleural\x00 effu\ud83dsion"
+    chart = make.chart(text=text)
+    (item,) = observations(chart, make.analysis((make.finding("present", text, text),), (), None))
+    assert item.resource["code"]["text"] == "Leftpleural effusion"
+
+
 @pytest.mark.parametrize("release", ["R4", "R4B", "R5"])
 def test_every_release_builds_them(make: Any, release: Any) -> None:
     for item in observations(make.chart(), make.analysis()):

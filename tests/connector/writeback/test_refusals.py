@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,6 +105,15 @@ def test_without_provenance_an_observation_says_who_read_and_what_came_of_it(mak
     assert make.model.sha256 in record["note"][0]["text"]
     assert "Provenance" in record["note"][0]["text"]
     assert "DiagnosticReport/r1/_history/1" in record["note"][0]["text"]
+
+
+@pytest.mark.parametrize("refused_types", [(), ("Provenance",)])
+def test_what_could_not_be_read_of_a_report_is_said(make: Any, settings: Any, refused_types: tuple[str, ...]) -> None:
+    fhir = server(make, refused_types=refused_types)
+    chart = replace(make.chart(), gaps=("DiagnosticReport.presentedForm[1].url: DocumentScanned",))
+    write(fhir, chart, make.analysis(), settings)
+    told = str(fhir.all("Provenance") or fhir.named("record of the reading"))
+    assert "Not read: DiagnosticReport.presentedForm[1].url: DocumentScanned." in told
 
 
 @pytest.mark.parametrize("includes", ["kept", "left-out", "refused"])
