@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # One image for every process of Gamut. Serving only: no torch, no training data, no compiler.
 
 FROM python:3.11-slim-bookworm AS build
@@ -6,16 +5,17 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends build-essential \
  && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/gamut
-ENV PATH=/opt/gamut/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
-# llama.cpp's CPU code in a variant for each kind of x86-64, the best of which is chosen when the process starts: an image built on a
-# new processor runs on an old one. By default it would be built for the building machine alone.
-ENV CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON"
+ENV PATH=/opt/gamut/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+# llama.cpp's CPU code in a variant for each kind of x86-64, the best of which is loaded when the process starts: an image
+# built on a new processor runs on an old one. By default it is built for the building machine alone. The folder is compiled
+# in, and filled while the wheel is built, so that no wheel of an earlier build may stand in for it (PIP_NO_CACHE_DIR).
+ENV CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON -DGGML_BACKEND_DIR=/opt/gamut/lib/ggml"
 WORKDIR /app
 # Dependencies first, from the project's own list: they, and the compiling, are done again only when it changes.
 COPY pyproject.toml README.md ./
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > needed.txt \
- && pip install --requirement needed.txt setuptools
+RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > needed.txt \
+ && pip install --no-binary llama-cpp-python --requirement needed.txt setuptools \
+ && ls /opt/gamut/lib/ggml/libggml-cpu-*.so
 COPY . .
 RUN pip install --no-deps --no-build-isolation --editable . \
  && python -m compileall -q connector models training workers gamut.py

@@ -56,21 +56,15 @@ class Metrics:
         self.written = self._counter("reports_written", "Reports whose set was written back", "outcome")
         self.failed = self._counter("reports_failed", "Attempts that failed, by the error's class", "reason")
         self.dead = self._counter("reports_dead", "Reports given up into a dead letter", "reason")
-        self.tokens = self._counter(
-            "model_tokens", "Tokens the language model took in (prompt) and wrote (output)", "kind"
-        )
-        self.model_seconds = self._counter(
-            "model_seconds", "Seconds the language model worked; tokens by these is its speed"
-        )
         self.answer_seconds = self._histogram(
             "notification_seconds", "From a notification's last byte to its answer", _ANSWER
         )
         self.step_seconds = self._histogram("report_seconds", "Seconds of one step of a report's work", _WORK, "step")
         self.chart_seconds = self._histogram("chart_seconds", "From the report's filing to its set in the chart", _WORK)
+        # Read from their source, and shown by the one process that `watch`es it.
         self.queue_depth = self._gauge("queue_depth", "References waiting or being worked on; NaN without the broker")
-        self.dead_letters = self._gauge(
-            "dead_letters", "Dead letters that nobody has retried or dropped; NaN without the broker"
-        )
+        self.dead_letters = self._gauge("dead_letters", "Dead letters that wait for somebody; NaN without the broker")
+        self.tokens = self._gauge("model_tokens", "Tokens the language model has written since this process began")
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(f"gamut_{name}", says, labels, registry=self.registry)
@@ -79,25 +73,23 @@ class Metrics:
         return Histogram(f"gamut_{name}", says, labels, buckets=buckets, registry=self.registry)
 
     def _gauge(self, name: str, says: str) -> Gauge:
-        gauge = Gauge(f"gamut_{name}", says, registry=self.registry)
-        gauge.set(math.nan)
-        return gauge
+        return Gauge(f"gamut_{name}", says, registry=None)
+
+    def watch(self, gauge: Gauge, ask: Callable[[], float]) -> None:
+        """Show a gauge and ask for its value at every reading; NaN while the broker does not answer."""
+
+        def value() -> float:
+            try:
+                return ask()
+            except (QueueUnavailable, redis.RedisError):
+                return math.nan
+
+        gauge.set_function(value)
+        self.registry.register(gauge)
 
     def page(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-def watch(gauge: Gauge, ask: Callable[[], float]) -> None:
-    """Ask for a gauge's value whenever the metrics are read; NaN while the broker does not answer."""
-
-    def value() -> float:
-        try:
-            return ask()
-        except (QueueUnavailable, redis.RedisError):
-            return math.nan
-
-    gauge.set_function(value)
 
 
 def serve_metrics(metrics: Metrics, settings: MetricsSettings) -> None:

@@ -16,7 +16,7 @@ import uvicorn
 from connector.fhir.client import FhirClient
 from connector.gaps import EventNumbers, Recovery
 from connector.intake import Intake
-from connector.metrics import Metrics, watch
+from connector.metrics import Metrics
 from connector.queue import BrokerSettings, ReportQueue, open_redis
 from connector.settings import FhirSettings
 from connector.signatures import SignatureSettings
@@ -38,7 +38,7 @@ def serve(host: str | None = None, port: int | None = None) -> None:
     )  # fmt: skip
     web = web.model_copy(update={"host": host or web.host, "port": port or web.port})
     metrics, queue, numbers = Metrics(), ReportQueue.open(broker), EventNumbers(open_redis(broker))
-    watch(metrics.queue_depth, queue.depth)
+    metrics.watch(metrics.queue_depth, queue.depth)
     client = FhirClient(fhir)
     recovery = Recovery(numbers, queue, client, metrics, web.gap_grace_seconds)
     intake = Intake(queue, numbers, metrics, recovery.wake)

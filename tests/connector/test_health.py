@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 
 def _check(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "connector.health", *arguments], check=False, timeout=30).returncode
+    return subprocess.run([sys.executable, "-m", "connector.health", *arguments], check=False, timeout=200).returncode
 
 
 def test_a_process_that_answers_is_healthy(listening: Callable[[Any], str]) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from connector.errors import QueueUnavailable
-from connector.metrics import Metrics, MetricsSettings, serve_metrics, watch
+from connector.metrics import Metrics, MetricsSettings, serve_metrics
 
 
 def _value(metrics: Metrics, name: str) -> float:
@@ -20,7 +20,7 @@ def _value(metrics: Metrics, name: str) -> float:
 
 def test_a_watched_gauge_is_asked_at_every_reading() -> None:
     metrics, depths = Metrics(), iter([3.0, 5.0])
-    watch(metrics.queue_depth, lambda: next(depths))
+    metrics.watch(metrics.queue_depth, lambda: next(depths))
     assert [_value(metrics, "queue_depth"), _value(metrics, "queue_depth")] == [3.0, 5.0]
 
 
@@ -29,7 +29,7 @@ def test_a_gauge_whose_broker_is_away_is_no_number_and_breaks_no_other() -> None
         raise QueueUnavailable("away")
 
     metrics = Metrics()
-    watch(metrics.queue_depth, away)
+    metrics.watch(metrics.queue_depth, away)
     metrics.failed.labels("FhirGone").inc()
     assert math.isnan(_value(metrics, "queue_depth"))
     assert b'gamut_reports_failed_total{reason="FhirGone"} 1.0' in metrics.page()
@@ -44,3 +44,7 @@ def test_a_process_without_a_web_page_shows_its_metrics_on_a_port(free_port: Cal
 def test_without_a_port_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAMUT_METRICS_PORT", "")
     assert MetricsSettings().metrics_port is None
+
+
+def test_a_gauge_that_nobody_watches_is_not_shown() -> None:
+    assert b"gamut_model_tokens" not in Metrics().page()

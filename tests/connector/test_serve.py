@@ -43,7 +43,7 @@ class Served:
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=90)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def serve(
             "GAMUT_NOTIFY_HEADER_SECRET": SECRET["X-Gamut-Secret"],
         }
         started.append(Served(free_port(), given | variables, tmp_path / f"{len(started)}.log"))
-        until(started[-1].healthy, 60)
+        until(started[-1].healthy, 150)
         return started[-1]
 
     yield start
@@ -145,7 +145,7 @@ def test_a_wrong_process_dies_at_start_and_names_the_variable(missing: str, empt
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=200,
     )
     assert done.returncode == 2
     assert missing in done.stderr
