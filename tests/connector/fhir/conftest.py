@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -87,8 +88,10 @@ def _handler(site: Loopback, answer: Answer) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             for name, value in {"Content-Length": str(len(data)), **headers}.items():
                 self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
+            # A client that has read enough hangs up.
+            with suppress(ConnectionError):
+                self.end_headers()
+                self.wfile.write(data)
 
         do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
 

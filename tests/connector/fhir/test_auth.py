@@ -251,30 +251,26 @@ def test_requests_for_a_token_keep_to_the_time_out(settings: FhirSettings) -> No
     assert waits == [7.0, 7.0, 7.0]
 
 
-class _Endless(httpx.SyncByteStream):
-    """A body that never ends, and how much of it was read."""
-
-    def __init__(self) -> None:
-        self.read = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        while True:
-            self.read += 1000
-            yield b"x" * 1000
-
-
 def test_a_binary_is_not_read_past_its_limit(settings: FhirSettings) -> None:
-    body = _Endless()
+    pieces = iter([b"x" * 20_000, b"never read"])
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/fhir/Binary/1":
-            return httpx.Response(200, stream=body)
+            return httpx.Response(200, stream=_Stream(pieces))
         return httpx.Response(200, json={"token_endpoint": "https://chart.example/token", "access_token": "t"})
 
     chosen = settings.model_copy(update={"base_url": "https://chart.example/fhir"})
     with FhirClient(chosen, httpx.MockTransport(answer)) as client, pytest.raises(DocumentTooLarge):
         client.read_binary("Binary/1", 100)
-    assert body.read < 20_000
+    assert next(pieces) == b"never read"
+
+
+class _Stream(httpx.SyncByteStream):
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
 
 
 def _public(pem: bytes) -> bytes:

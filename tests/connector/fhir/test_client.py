@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -23,6 +23,7 @@ from connector.errors import (
     ForeignReference,
 )
 from connector.fhir.client import FhirClient
+from connector.settings import FhirSettings
 
 BASE = "https://chart.example/fhir"
 REPORT = {"resourceType": "DiagnosticReport", "id": "r1", "meta": {"versionId": "2"}}
@@ -245,6 +246,38 @@ def test_a_binary_that_is_too_large_is_refused_in_both_forms(scripted: Scripted)
     client, _ = scripted(_json(200, resource))
     with pytest.raises(DocumentTooLarge):
         client.read_binary("Binary/b1", 100)
+
+
+class Endless(httpx.SyncByteStream):
+    """A body that never ends, and how much of it was read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.read += 1000
+            yield b"x" * 1000
+
+
+def _endless(auth: str = "none", **settings: object) -> tuple[FhirClient, Endless]:
+    body = Endless()
+    chosen = FhirSettings(**{"base_url": BASE, "auth": auth, "token": "t", "attempts": 1, **settings})
+    return FhirClient(chosen, httpx.MockTransport(lambda _: httpx.Response(200, stream=body))), body
+
+
+@pytest.mark.parametrize("auth", ["none", "bearer"])
+def test_a_binary_is_not_read_past_its_limit(auth: str) -> None:
+    client, body = _endless(auth)
+    with pytest.raises(DocumentTooLarge):
+        client.read_binary("Binary/1", 100)
+    assert body.read < 20_000
+
+
+def test_an_answer_that_never_ends_is_given_up() -> None:
+    client, _ = _endless(timeout_seconds=0.05)
+    with pytest.raises(FhirUnreachable, match=r"longer than 0\.05 s"):
+        client.read("Patient", "1")
 
 
 def test_wrong_base64_in_a_binary_is_a_broken_document(scripted: Scripted) -> None:
