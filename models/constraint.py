@@ -103,18 +103,21 @@ class CopyTokens:
         return list(dict.fromkeys(self._tokens[p] for p in places))
 
     def _resolved(self) -> tuple[int, int]:
-        """Tokens [first, after) of the quote: its first occurrence that ends at a word's end."""
+        """Tokens [first, after) of the quote: its first occurrence, up to the last word's end in it; empty without one."""
         last = next((p for p in self._places if self._ends[p]), self._places[0])
-        return last + 1 - self._length, last + 1
+        first = last + 1 - self._length
+        return first, next((p + 1 for p in range(last, first - 1, -1) if self._ends[p]), first)
 
     def _close(self) -> None:
         if self._certainty is None or not self._places:
             return
         first, after = self._resolved()
+        self._free, self._places, self._length = max(after, first + 1), [], 0
+        if after == first:
+            return
         start, end = self._offsets[first][0], self._offsets[after - 1][1]
         start += len(self._text[start:end]) - len(self._text[start:end].lstrip())
         self.quotes.append(Quote(self._certainty, start, end, self._probability))
-        self._free, self._places, self._length, self._certainty = after, [], 0, None
 
 
 class CopyBytes:

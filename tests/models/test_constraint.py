@@ -64,6 +64,13 @@ def test_a_quote_does_not_end_on_a_comma() -> None:
     assert TEXT[constraint.quotes[0].start : constraint.quotes[0].end] == "effusion, left cyst"
 
 
+def test_a_quote_that_runs_into_the_end_of_the_window_ends_at_its_last_word() -> None:
+    offsets = [(0, 5), (5, 6)]
+    constraint = CopyTokens(" cyst.", [VOCABULARY.index(" cyst"), VOCABULARY.index(".")], offsets, CERTAINTIES, END)
+    wanting(constraint, ["<present>", " cyst", ".", "<end>"], VOCABULARY)
+    assert [(q.start, q.end) for q in constraint.quotes] == [(1, 5)]
+
+
 def drive(constraint: Constraint, size: int, seed: int, limit: int = 2000) -> int:
     rng = np.random.default_rng(seed)
     for count in range(limit):
