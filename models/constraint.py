@@ -103,17 +103,17 @@ class CopyTokens:
         return list(dict.fromkeys(self._tokens[p] for p in places))
 
     def _resolved(self) -> tuple[int, int]:
-        """Tokens [first, after) of the quote: its first occurrence, up to the last word's end in it; empty without one."""
+        """Tokens [first, after) of the quote: its first occurrence, up to the last word's end in it."""
         last = next((p for p in self._places if self._ends[p]), self._places[0])
         first = last + 1 - self._length
-        return first, next((p + 1 for p in range(last, first - 1, -1) if self._ends[p]), first)
+        return first, next((p + 1 for p in range(last, first, -1) if self._ends[p]), first + 1)
 
     def _close(self) -> None:
         if self._certainty is None or not self._places:
             return
         first, after = self._resolved()
-        self._free, self._places, self._length = max(after, first + 1), [], 0
-        if after == first:
+        self._free, self._places, self._length = after, [], 0
+        if not self._ends[after - 1]:
             return
         start, end = self._offsets[first][0], self._offsets[after - 1][1]
         start += len(self._text[start:end]) - len(self._text[start:end].lstrip())
