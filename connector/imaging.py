@@ -65,7 +65,16 @@ def read_context(report: Json, patient: str | None, server: Server, dicomweb: Di
         StudyContext(sex=_SEXES.get(str(person.get("gender"))), age=_age(person, report, studies)),
         *_of_headers(studies, dicomweb, gaps),
     ]
-    return _unite(said, gaps)
+    united = unite(said)
+    return StudyReading(united.context, (*gaps, *united.gaps))
+
+
+def unite(said: Iterable[StudyContext]) -> StudyReading:
+    """What all sources together say; what they contradict each other in stays unknown, and is a gap."""
+    said = list(said)
+    known = {field.name: {getattr(one, field.name) for one in said} - {None} for field in fields(StudyContext)}
+    context = {name: values.pop() for name, values in known.items() if len(values) == 1}
+    return StudyReading(StudyContext(**context), tuple(f"conflict: {name}" for name, values in known.items() if values))
 
 
 def _resources(report: Json, references: Iterable[str], server: Server, gaps: list[str]) -> Iterator[Json]:
@@ -99,17 +108,6 @@ def _of_studies(studies: list[Json]) -> StudyContext:
         contrast=_contrast(words for study in studies for words in _order_words(study)),
         laterality=agreed(_side(part.get("laterality")) for part in series),
     )
-
-
-def _unite(said: Iterable[StudyContext], gaps: list[str]) -> StudyReading:
-    said = list(said)
-    context = {}
-    for field in fields(StudyContext):
-        known = {value for value in (getattr(one, field.name) for one in said) if value is not None}
-        context[field.name] = known.pop() if len(known) == 1 else None
-        if known and context[field.name] is None:
-            gaps.append(f"conflict: {field.name}")
-    return StudyReading(StudyContext(**context), tuple(gaps))
 
 
 def _modalities(study: Json) -> list[str]:

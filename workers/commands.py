@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from models.report import Laterality
+
 Host = Annotated[str, typer.Option(help="Address to listen on")]
 Port = Annotated[int, typer.Option(help="Port of the connector, where the FHIR server's notifications arrive")]
 FhirPort = Annotated[int, typer.Option(help="Port of the sandbox chart: FHIR at /fhir, pages at /chart")]
 State = Annotated[Path, typer.Option(help="Folder of the broker's file and of the sandbox chart")]
+
+Sex = StrEnum("Sex", {"M": "M", "F": "F", "O": "O"})
+"""DICOM PatientSex."""
 
 dead = typer.Typer(no_args_is_help=True, help="Dead letters: reports that are not tried again before somebody says so.")
 
@@ -20,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(demo)
     app.command()(check)
+    app.command()(read)
     app.command()(worker)
     app.command()(sweep)
     app.add_typer(dead, name="dead")
@@ -70,6 +77,42 @@ def check() -> None:
         table.add_row("[green]yes[/]" if row.ok else "[red]no[/]", row.name, row.says)
     Console().print(table)
     raise typer.Exit(0 if all(row.ok for row in rows) else 1)
+
+
+def read(
+    files: Annotated[
+        list[str], typer.Argument(help="Text, HTML, RTF, PDF or a DiagnosticReport as JSON; - is standard input")
+    ],
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Print the annotation form: ##### name, then certainty: mention")
+    ] = False,
+    table: Annotated[bool, typer.Option("--table", help="Print tables for people")] = False,
+    dicom: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="DICOM file of the study")] = None,
+    modality: Annotated[str | None, typer.Option(help="DICOM modality: CT, MR, CR, DX, US, NM, PT, MG ...")] = None,
+    body_part: Annotated[str | None, typer.Option(help="Body part examined")] = None,
+    contrast: Annotated[bool | None, typer.Option(help="Whether a contrast agent was given")] = None,
+    laterality: Annotated[Laterality | None, typer.Option(help="Side examined")] = None,
+    sex: Annotated[Sex | None, typer.Option(help="Sex as in DICOM")] = None,
+    age: Annotated[int | None, typer.Option(min=0, max=130, help="Age in years")] = None,
+) -> None:
+    """Read reports from files, with no server at all: one line of JSON a file.
+
+    A file that cannot be read gives its id and its error, stops no other, and makes the exit code 1. What an option
+    says of the study overrides what the DICOM file and the report say.
+    """
+    from models.logs import configure_logs
+    from models.report import StudyContext
+    from workers.readout import show
+    from workers.roots import reading
+
+    if lines and table:
+        raise typer.BadParameter("give --lines or --table, not both")
+    configure_logs("read", "ERROR")
+    told = StudyContext(
+        modality.upper() if modality else None, body_part, contrast, laterality, sex.value if sex else None, age
+    )
+    with reading(files, dicom, told) as results:
+        raise typer.Exit(show(results, "lines" if lines else "table" if table else "json"))
 
 
 def worker() -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
-from connector.dicom import DicomWebSettings, open_dicomweb
+from connector.dicom import DicomWebSettings, open_dicomweb, read_dicom_file
 from connector.fhir.client import FhirClient
 from connector.metrics import Metrics, MetricsSettings, serve_metrics
 from connector.queue import BrokerSettings, ReportQueue, open_redis
@@ -19,12 +20,14 @@ from connector.reports import ReportSettings
 from connector.settings import FhirSettings
 from connector.writeback import WriteSettings
 from models.logs import configure_logs
+from models.report import StudyContext
 from models.settings import ModelSettings, load
 from workers.app import open_ledger, run_worker
 from workers.attempts import Attempts
 from workers.dead import DeadLetters
 from workers.handle import Handler
 from workers.pipeline import Chart
+from workers.read import Asked, Result, read_files
 from workers.settings import SweepSettings, WorkerSettings
 from workers.sweeper import Sweeper, run_sweeper
 
@@ -86,6 +89,23 @@ def sweeper(once: bool) -> int:
         serve_metrics(metrics, load(MetricsSettings))
         run_sweeper(looks, queue, settings, stop)
     return 0
+
+
+@contextmanager
+def reading(files: Iterable[str], dicom: Path | None, told: StudyContext) -> Iterator[Iterator[Result]]:
+    """Files as they are read, without any server. dicom: a file of their study; told: what overrides it.
+
+    Raises SettingsError, ModelError, TerminologyError, DicomMalformed before any file is read.
+    """
+    from models.analyze import open_analyzer
+
+    settings = load(ModelSettings)
+    measured = read_dicom_file(dicom) if dicom else StudyContext()
+    asked = Asked(load(ReportSettings), measured, told)
+    with ExitStack() as opened:
+        analyzer = opened.enter_context(closing(open_analyzer(settings)))
+        # One thread more than contexts: a file is opened while others are read.
+        yield opened.enter_context(closing(read_files(files, analyzer, asked, settings.model_contexts + 1)))
 
 
 @contextmanager
