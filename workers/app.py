@@ -67,14 +67,17 @@ def run_worker(broker: BrokerSettings, settings: WorkerSettings, handler: Handle
 
 def _keep_watch(broker: BrokerSettings, ledger: Ledger, stop: threading.Event) -> None:
     """Show that this worker lives; queue what is due, and what dead workers had in hand."""
-    queue = ReportQueue.open(broker)
+    queue, away = ReportQueue.open(broker), False
     while True:
         try:
             ledger.flights.beat()
             queue_due(ledger, queue)
             rescue(ledger, queue)
+            away = False
         except (redis.RedisError, QueueUnavailable) as error:
-            log.warning("the broker does not answer", extra={"reason": type(error).__name__})
+            if not away:
+                log.warning("the broker does not answer", extra={"reason": type(error).__name__})
+            away = True
         if stop.wait(_TICK_SECONDS):
             break
     queue.close()

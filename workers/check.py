@@ -59,7 +59,7 @@ def _broker() -> str:
     finally:
         queue.close()
     with open_redis(settings) as keys:
-        dead, workers = len(DeadLetters(keys).list()), living_workers(keys)
+        dead, workers = DeadLetters(keys).count(), living_workers(keys)
     return f"{depth} reports under way, {dead} dead letters, {workers} workers"
 
 

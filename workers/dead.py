@@ -54,6 +54,10 @@ class DeadLetters:
         letters = [DeadLetter(**json.loads(value)) for value in self._broker.hvals(_DEAD)]
         return sorted(letters, key=lambda letter: (letter.at, letter.id))
 
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._broker.hlen(_DEAD))
+
     def settled(self) -> dict[str, str | None]:
         """Ids that the sweeper leaves alone, with the version that was given up or dropped."""
         dropped = {str(key): str(value) or None for key, value in self._broker.hgetall(_DROPPED).items()}

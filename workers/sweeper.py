@@ -10,23 +10,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import redis
-from connector.reports import ReportSettings, Retract, Skip, screen
 
-from connector.errors import FhirRefused
+from connector.errors import FhirError
 from connector.fhir import Json
 from connector.fhir.client import FhirClient
 from connector.metrics import Metrics
 from connector.queue import ReportQueue
 from connector.reference import ReportReference
+from connector.reports import ReportSettings, Retract, Skip, screen
 from connector.standing import read_standing
 from connector.writeback import is_current
-from models.errors import GamutError
+from models.errors import GamutError, Transient
 from workers.handle import Ledger
+from workers.listing import find_reports, find_vanished
 from workers.settings import SweepSettings
 
 log = logging.getLogger("workers.sweeper")
@@ -39,7 +39,7 @@ _FAILED_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What one look found. seen: reports; queued: those it queued; waiting: those under way already."""
+    """What one look found. seen: reports; queued: those it queued, deleted ones too; waiting: those under way."""
 
     seen: int = 0
     queued: int = 0
@@ -72,23 +72,34 @@ class Sweeper:
         under_way = self._queue.waiting() | self._ledger.later.waiting() | self._ledger.flights.held()
         given_up = self._ledger.dead.settled()
         full, since = self._since(full)
-        seen = queued = waiting = 0
+        there: set[str] = set()
+        open_: list[ReportReference] = []
         done_until = _Horizon()
         for resource in find_reports(self._client, since, self._settings.page_size):
-            seen += 1
             reference = _reference(resource)
-            open_ = self._is_open(resource, reference, under_way, given_up)
-            done_until.saw(_updated(resource), open_)
-            if not open_:
-                continue
-            if reference.id in under_way:
-                waiting += 1
-            else:
-                self._queue.put(reference)
-                self._metrics.queued.labels("sweep").inc()
-                queued += 1
+            there.add(reference.id)
+            is_open = self._is_open(resource, reference, under_way, given_up)
+            done_until.saw(_updated(resource), is_open)
+            if is_open and reference.id not in under_way:
+                self._put(reference)
+                open_.append(reference)
+        if full and since is None:
+            open_ += self._put_vanished(there | under_way)
         self._remember(done_until.reached(), full)
-        return Sweep(seen, queued, waiting)
+        return Sweep(seen=len(there), queued=len(open_), waiting=len(there & under_way))
+
+    def _put(self, reference: ReportReference) -> None:
+        self._queue.put(reference)
+        self._metrics.queued.labels("sweep").inc()
+
+    def _put_vanished(self, there: set[str]) -> list[ReportReference]:
+        """Queue what was deleted without a word to us, for what we read out of it to be taken back."""
+        gone = [
+            ReportReference(report_id) for report_id in find_vanished(self._client, there, self._settings.page_size)
+        ]
+        for reference in gone:
+            self._put(reference)
+        return gone
 
     def _is_open(
         self, resource: Json, reference: ReportReference, under_way: set[str], given_up: dict[str, str | None]
@@ -99,9 +110,14 @@ class Sweeper:
             return False
         if reference.id in under_way:
             return True
-        if isinstance(found, Retract):
-            return bool(read_standing(self._client, reference.id).undecided)
-        return not is_current(self._client, reference)
+        try:
+            if isinstance(found, Retract):
+                return bool(read_standing(self._client, reference.id).undecided)
+            return not is_current(self._client, reference)
+        except FhirError as error:
+            if isinstance(error, Transient):
+                raise
+            return True  # one odd report must not keep all others waiting: the worker finds out, and says so
 
     def _since(self, full: bool) -> tuple[bool, datetime | None]:
         """Whether this sweep is over everything, and from when on it looks."""
@@ -140,33 +156,6 @@ class _Horizon:
         return None if self.unknown else self.oldest_open or self.newest
 
 
-def find_reports(client: FhirClient, since: datetime | None, page_size: int) -> Iterator[Json]:
-    """Every DiagnosticReport that was updated at or after a time, by what the server's /metadata offers.
-
-    Without `_lastUpdated` all of them are paged through; where a search must name a patient, patient after patient.
-    Raises FhirError.
-    """
-    for params in _ways(client, since):
-        found = client.search("DiagnosticReport", params, page_size)
-        try:
-            first = next(found, None)
-        except FhirRefused:
-            continue
-        if first is not None:
-            yield first
-            yield from found
-        return
-    for patient in client.search("Patient", {}, page_size):
-        yield from client.search("DiagnosticReport", {"patient": f"Patient/{patient['id']}"}, page_size)
-
-
-def _ways(client: FhirClient, since: datetime | None) -> list[dict[str, str]]:
-    """Search parameters to try, the fewest reports first."""
-    if since is None or "_lastUpdated" not in client.capability.search_params("DiagnosticReport"):
-        return [{}]
-    return [{"_lastUpdated": f"ge{since.isoformat()}"}, {}]
-
-
 def run_sweeper(sweeper: Sweeper, queue: ReportQueue, settings: SweepSettings, stop: threading.Event) -> None:
     """Sweep until told to stop: at intervals, and at once when a notification said that something is missing."""
     due = 0.0
@@ -178,10 +167,11 @@ def run_sweeper(sweeper: Sweeper, queue: ReportQueue, settings: SweepSettings, s
                 # A server that answers slowly is asked less often.
                 due = time.monotonic() + max(settings.seconds, 4 * (time.monotonic() - began))
                 log.info("swept", extra={"count": found.queued, "seconds": round(time.monotonic() - began, 3)})
+            stop.wait(_TICK_SECONDS)
         except (GamutError, redis.RedisError) as error:
             log.warning("a sweep failed and is tried again", extra={"reason": type(error).__name__}, exc_info=error)
-            due = time.monotonic() + _FAILED_SECONDS
-        stop.wait(_TICK_SECONDS)
+            due = 0.0
+            stop.wait(_FAILED_SECONDS)
 
 
 def _reference(resource: Json) -> ReportReference:

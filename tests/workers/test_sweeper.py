@@ -176,3 +176,26 @@ def test_a_wish_for_a_sweep_is_done_at_once(
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_deletion_that_nobody_told_is_found_by_a_look_at_everything(
+    sweeper: Sweeper, hospital: Any, queue: ReportQueue, read: Callable[..., None], keys: redis.Redis
+) -> None:
+    deleted, stays = hospital.file(), hospital.file()
+    read(deleted)
+    read(stays)
+    hospital.client.delete("DiagnosticReport", deleted.id)
+    assert sweeper.sweep().queued == 1
+    assert queue.waiting() == {deleted.id}
+    keys.delete("gamut")
+    read(deleted)
+    assert hospital.found(deleted) == ["entered-in-error"]
+    assert sweeper.sweep(full=True).queued == 0
+
+
+def test_one_odd_report_does_not_keep_the_others_waiting(sweeper: Sweeper, hospital: Any, queue: ReportQueue) -> None:
+    expected = {hospital.file().id for _ in range(2)}
+    hospital.client.capability  # noqa: B018 -- asked for before the server is odd
+    hospital.switch(refused_types=["Provenance"])
+    sweeper.sweep()
+    assert queue.waiting() == expected
