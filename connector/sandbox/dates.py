@@ -13,6 +13,7 @@ _FORM = re.compile(
     r"(?::(?P<second>\d\d)(?:\.(?P<fraction>\d+))?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?"
 )
 FOREVER = 1 << 62
+_DAY = 86_400_000
 
 
 def milliseconds(moment: datetime) -> int:
@@ -40,7 +41,7 @@ def span(text: str) -> tuple[int, int]:
 
 
 def _length(match: re.Match[str], start: datetime) -> int:
-    for part, length in (("fraction", 1), ("second", 1000), ("minute", 60_000), ("day", 86_400_000)):
+    for part, length in (("fraction", 1), ("second", 1000), ("minute", 60_000), ("day", _DAY)):
         if match[part]:
             return length
     months = 1 if match["month"] else 12
@@ -50,23 +51,45 @@ def _length(match: re.Match[str], start: datetime) -> int:
     return milliseconds(start.replace(year=year, month=month + 1)) - milliseconds(start)
 
 
-def condition(
-    prefix: str, low: int, high: int, columns: tuple[str, str] = ("low", "high")
-) -> tuple[str, tuple[int, ...]]:
-    """SQL for how a stored range (`columns`) compares with [low, high) under a search prefix. Raises ValueError."""
-    start, end = columns
-    within, slack = f"({start} >= ? AND {end} <= ?)", max(high - low, 86_400_000)
-    conditions: dict[str, tuple[str, tuple[int, ...]]] = {
-        "eq": (within, (low, high)),
-        "ne": (f"NOT {within}", (low, high)),
-        "gt": (f"{end} > ?", (high,)),
-        "lt": (f"{start} < ?", (low,)),
-        "ge": (f"({end} > ? OR {within})", (high, low, high)),
-        "le": (f"({start} < ? OR {within})", (low, low, high)),
-        "sa": (f"{start} >= ?", (high,)),
-        "eb": (f"{end} <= ?", (low,)),
-        "ap": (f"({start} < ? AND {end} > ?)", (high + slack, low - slack)),
-    }
+def range_condition(prefix: str, low: int, high: int) -> tuple[str, tuple[int, ...]]:
+    """SQL for how a stored range (columns low, high) compares with [low, high). Raises ValueError."""
+    within, slack = "(low >= ? AND high <= ?)", max(high - low, _DAY)
+    return _chosen(
+        prefix,
+        {
+            "eq": (within, (low, high)),
+            "ne": (f"NOT {within}", (low, high)),
+            "gt": ("high > ?", (high,)),
+            "lt": ("low < ?", (low,)),
+            "ge": (f"(high > ? OR {within})", (high, low, high)),
+            "le": (f"(low < ? OR {within})", (low, low, high)),
+            "sa": ("low >= ?", (high,)),
+            "eb": ("high <= ?", (low,)),
+            "ap": ("(low < ? AND high > ?)", (high + slack, low - slack)),
+        },
+    )
+
+
+def instant_condition(prefix: str, low: int, high: int) -> tuple[str, tuple[int, ...]]:
+    """SQL for how a moment (the column updated) compares with [low, high). Raises ValueError."""
+    after, before, slack = ("updated >= ?", (high,)), ("updated < ?", (low,)), max(high - low, _DAY)
+    return _chosen(
+        prefix,
+        {
+            "eq": ("(updated >= ? AND updated < ?)", (low, high)),
+            "ne": ("NOT (updated >= ? AND updated < ?)", (low, high)),
+            "gt": after,
+            "sa": after,
+            "lt": before,
+            "eb": before,
+            "ge": ("updated >= ?", (low,)),
+            "le": ("updated < ?", (high,)),
+            "ap": ("(updated >= ? AND updated < ?)", (low - slack, high + slack)),
+        },
+    )
+
+
+def _chosen(prefix: str, conditions: dict[str, tuple[str, tuple[int, ...]]]) -> tuple[str, tuple[int, ...]]:
     if prefix not in conditions:
         raise ValueError("not a search prefix")
     return conditions[prefix]

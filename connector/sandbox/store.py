@@ -96,7 +96,8 @@ class Store:
         self._path = path
         self._local = threading.local()
         self._writer = threading.Lock()
-        self._connections: list[sqlite3.Connection] = []
+        self._opening = threading.Lock()
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._clock = 0
         self.listener: Listener = lambda changes: lambda: None
         self.connection.executescript(_SCHEMA)
@@ -106,17 +107,25 @@ class Store:
         """This thread's connection."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=30, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            self._local.connection = connection
-            self._connections.append(connection)
+            connection = self._local.connection = self._open()
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=30, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        with self._opening:
+            # A server's threads come and go; what they leave behind is closed.
+            for thread in [thread for thread in self._connections if not thread.is_alive()]:
+                self._connections.pop(thread).close()
+            self._connections[threading.current_thread()] = connection
         return connection
 
     def close(self) -> None:
         """Close every thread's connection."""
-        for connection in self._connections:
-            connection.close()
+        with self._opening:
+            while self._connections:
+                self._connections.popitem()[1].close()
 
     @contextmanager
     def transaction(self, *, wait: bool = True) -> Iterator[None]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.sandbox.dates import condition, instant, span
+from connector.sandbox.dates import instant, instant_condition, range_condition, span
+
+PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 
 
 @pytest.mark.parametrize(
@@ -35,5 +40,15 @@ def test_an_instant_is_read_back_as_it_was_written(value: int) -> None:
 
 
 def test_an_unknown_prefix_is_refused() -> None:
-    with pytest.raises(ValueError, match="prefix"):
-        condition("xx", 0, 1)
+    for condition in (instant_condition, range_condition):
+        with pytest.raises(ValueError, match="prefix"):
+            condition("xx", 0, 1)
+
+
+@given(st.sampled_from(PREFIXES), st.integers(0, 20), st.integers(0, 20), st.integers(1, 9))
+def test_a_moment_compares_as_its_millisecond_does(prefix: str, at: int, low: int, length: int) -> None:
+    with closing(sqlite3.connect(":memory:")) as table:
+        table.execute("CREATE TABLE t AS SELECT ? AS updated, ? AS low, ? AS high", (at, at, at + 1))
+        conditions = (c(prefix, low, low + length) for c in (instant_condition, range_condition))
+        found = [table.execute(f"SELECT * FROM t WHERE {sql}", bound).fetchall() for sql, bound in conditions]  # noqa: S608
+    assert found[0] == found[1]
