@@ -79,10 +79,11 @@ class DicomWeb:
                 if status in (404, 410):
                     return ()
                 raise DicomUnreachable(f"the DICOMweb server answered {status}") from None
-            except (requests.RequestException, TypeError) as error:
-                # An answer that is not JSON is a RequestException, too: the base may be that of a web page.
+            except requests.RequestException as error:
+                if isinstance(error, ValueError):
+                    raise DicomMalformed("the DICOMweb server's answer is not JSON") from None
                 raise DicomUnreachable(f"the DICOMweb server did not answer: {type(error).__name__}") from None
-            except (ValueError, KeyError, AttributeError) as error:
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
                 raise DicomMalformed(f"the DICOMweb server's answer is not DICOM: {type(error).__name__}") from None
 
     def _client(self, session: requests.Session) -> Any:
@@ -158,9 +159,9 @@ def _headers(client: Any, uid: str) -> Iterator[Dataset]:
         series_uid = str(series.SeriesInstanceUID)
         for instance in client.search_for_instances(uid, series_uid, limit=1)[:1]:
             instance_uid = str(Dataset.from_json(instance).SOPInstanceUID)
-            for header in client.retrieve_instance_metadata(uid, series_uid, instance_uid)[:1]:
-                wanted = {tag: element for tag, element in header.items() if tag in _wanted_tags()}
-                yield Dataset.from_json(wanted)
+            header = client.retrieve_instance_metadata(uid, series_uid, instance_uid)
+            wanted = _wanted_tags()
+            yield Dataset.from_json({tag: element for tag, element in header.items() if tag in wanted})
 
 
 def _wanted_tags() -> frozenset[str]:
