@@ -30,8 +30,9 @@ from training.task import Encoder, extraction_examples, impression_example
 
 @dataclass(frozen=True, slots=True)
 class BaseRecipe:
-    """Sizes and schedule of a base. tokens: of the whole run; minutes: the run ends no later, its schedule fitted to
-    that.
+    """Sizes and schedule of a base. tokens: of the whole run; minutes: it ends no later, its schedule fitted to that.
+
+    windows: lengths in characters; each report is cut by one of them. Short ones are learnt first and read best.
     """
 
     vocabulary: int = 4096
@@ -49,7 +50,7 @@ class BaseRecipe:
     language_first: float = 0.3
     language_last: float = 0.05
     impressions: float = 0.06
-    short_first: float = 0.25
+    windows: tuple[int, ...] = (60, 100, 140, 140, 200, 300)
     seed: int = 1
     threads: int = 2
 
@@ -92,9 +93,7 @@ def rows(
     rng: random.Random,
     progress: list[float],
 ) -> Iterator[Row]:
-    """Endless training rows; `progress[0]` in [0, 1] moves from short windows and much language to long windows and
-    little.
-    """
+    """Endless training rows; `progress[0]` in [0, 1] moves from much language to little."""
     texts = list(passages())
     while True:
         share = recipe.language_first + (recipe.language_last - recipe.language_first) * progress[0]
@@ -108,9 +107,7 @@ def rows(
             yield Row(
                 [*example.prompt, *example.completion], [0.0] * len(example.prompt) + [1.0] * len(example.completion)
             )
-        short = progress[0] < recipe.short_first
-        max_chars = rng.choice((60, 90, 120, 160)) if short else rng.choice((100, 200, 300, 400, 400, 560))
-        for example in extraction_examples(report, encoder, rng, max_chars):
+        for example in extraction_examples(report, encoder, rng, rng.choice(recipe.windows)):
             weights = [0.0] + [recipe.text_weight] * (len(example.prompt) - 1) + [1.0] * len(example.completion)
             yield Row([*example.prompt, *example.completion], weights)
 

@@ -24,9 +24,8 @@ Split = Literal["train", "held_out", "all"]
 
 _REPORT = re.compile(r"(?m)^### ")
 _MARK = re.compile(r"\[([^\[\]]*)\]([+~?\-])?")
-_UNREAD = re.compile(
-    r"(?ms)^(?:INDICATION|CLINICAL[^:\n]*|HISTORY|TECHNIQUE|COMPARISON|EXAM[^:\n]*):(.*?)(?=^[A-Z][A-Za-z ]{3,}:|\Z)"
-)
+# Only to the end of its line: a report without a heading for its findings goes straight on.
+_UNREAD = re.compile(r"(?m)^(?:INDICATION|CLINICAL[^:\n]*|HISTORY|TECHNIQUE|COMPARISON|EXAM[^:\n]*):(.*)$")
 
 
 class MarkedMention(NamedTuple):
