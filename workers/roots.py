@@ -47,7 +47,6 @@ def worker() -> int:
         chart = opened.enter_context(_open_chart())
         analyzer = opened.enter_context(closing(open_analyzer(load(ModelSettings))))
         metrics.watch(metrics.tokens, lambda: analyzer.tokens_written)
-        metrics.watch(metrics.tokens, lambda: float(analyzer.tokens_written))
         serve_metrics(metrics, load(MetricsSettings))
         ledger = open_ledger(broker, settings)
         handler = Handler(
@@ -86,7 +85,6 @@ def sweeper(once: bool) -> int:
         if once:
             looks.sweep(full=True)
             return 0
-        metrics.watch(metrics.dead_letters, lambda: len(ledger.dead.list()))
         metrics.watch(metrics.dead_letters, ledger.dead.count)
         serve_metrics(metrics, load(MetricsSettings))
         run_sweeper(looks, queue, settings, stop)
