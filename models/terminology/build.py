@@ -28,19 +28,21 @@ from models.terminology.tables import (
     SYNONYM,
     VERSION,
 )
-from models.terminology.words import Words, key_of
+from models.terminology.words import Words, base, key_of
 
 _ACRONYM = re.compile(r"^[A-Z0-9-]{1,6}s?$")
 _OTHER = re.compile(r"^(other|encounter for|personal history of|family history of|history of|screening)\b", re.I)
 _BRACKETS = re.compile(r"\s*[(\[][^)\]]*[)\]]")
+_UNDECIDED = re.compile(r"^(?!.*\b(malignant|cancer)\b).*\b(neoplasm|tumou?r)$", re.I)  # not said to be malignant
+Forms = dict[tuple[str, ...], tuple[str, ...]]
 _SIDES = ("left", "right", "bilateral")
 
 
 class Builder:
     """Collects rows; every name becomes a key of its words."""
 
-    def __init__(self, words: Words) -> None:
-        self.words = words
+    def __init__(self, words: Words, places: set[str]) -> None:
+        self.words, self.places, self.misleading = words, places, rules.read_misleading()
         self.concepts: list[tuple[str, str]] = []
         self.names: dict[tuple[int, int], int] = {}  # (key, concept) to the best rank
         self.codings: dict[tuple[int, str], tuple[str, int, int]] = {}
@@ -68,12 +70,15 @@ class Builder:
         self._name(number, concept.related, RELATED)
 
     def _name(self, number: int, names: Iterable[str], rank: int) -> None:
+        of = self.concepts[number - 1][0].casefold()
         for name in names:
+            if (name.casefold(), of) in self.misleading:
+                continue
             if _ACRONYM.match(name) and rank != OWN:
                 continue  # short forms are the abbreviations', which know their context
             for text, cost in _variants(name):
                 found = self.words.words(text)
-                if found:
+                if found and (rank == OWN or not self.places.issuperset(found)):
                     at = (key_of(found), number)
                     self.names[at] = min(self.names.get(at, 99), rank + cost)
                     self.vocabulary.update(found)
@@ -101,10 +106,12 @@ def _pick(candidates: list[str], known: dict[str, set[int]], names: set[int]) ->
 
 def build(path: Path = SHIPPED) -> dict[str, str]:
     """Write the table file. Gives its meta rows. Raises TerminologyError when a term has a code of no table."""
-    words = Words(rules.read_forms(), rules.read_words("stop"), rules.read_words("prepositions"))
-    builder = Builder(words)
-    icd = sources.read_icd()
+    forms = {tuple(base(source)): tuple(base(target)) for source, target in rules.read_forms().items()}
+    words = Words(forms, rules.read_words("stop"), rules.read_words("prepositions"))
     anatomy, findings = sources.read_dicom()
+    places = _places(words, anatomy)
+    builder = Builder(words, places)
+    icd = sources.read_icd()
     sides = _add_icd(builder, icd)
     _add_diseases(builder, icd)
     for key, concept in {**sources.read_findings(), **findings}.items():
@@ -112,7 +119,7 @@ def build(path: Path = SHIPPED) -> dict[str, str]:
     _inherit(builder)
     _add_terms(builder)
     meta = {"version": VERSION, **_versions()}
-    _write(path, builder, meta, sides, _sites(words, anatomy))
+    _write(path, builder, meta, sides, _sites(words, anatomy), forms)
     return meta
 
 
@@ -134,8 +141,12 @@ def _add_icd(builder: Builder, icd: dict[str, Concept]) -> list[tuple[str, str, 
                 sides += [(code, side, icd[key].codes[ICD10CM][0], key) for key, side in sided]
             nameless |= {key for key in group if sided and not named[key] & set(_SIDES)}
     for key, concept in icd.items():
-        if key not in nameless:
-            builder.add(key, concept, {ICD10CM: (concept.codes[ICD10CM][0], ITSELF)})
+        shown = (
+            Concept(concept.name) if key in nameless else concept
+        )  # of unknown side: the code above it says the same
+        builder.add(
+            key, shown, {ICD10CM: (concept.codes[ICD10CM][0], ITSELF)}, RELATED if key in nameless else PREFERRED
+        )
     return sides
 
 
@@ -154,7 +165,7 @@ def _add_diseases(builder: Builder, icd: dict[str, Concept]) -> None:
             if found and system != ICD10CM and (system != SNOMED or len(found) == 1)
         }
         picked = _pick(concept.codes[ICD10CM], known, same)
-        if picked:
+        if picked and not (picked[0] == "C" and _UNDECIDED.search(concept.name)):
             codes[ICD10CM] = (picked, CROSSMAP)
         builder.add(key, concept, codes)
         builder.parents[builder.numbers[key]] = concept.parents
@@ -183,6 +194,12 @@ def _add_terms(builder: Builder) -> None:
         builder.add(f"OWN:{number}", concept, {s: (c, CROSSMAP) for s, c in term.codes}, OWN, term.when)
 
 
+def _places(words: Words, anatomy: dict[str, Concept]) -> set[str]:
+    """Words that are a site by themselves, so that no condition may be found by them alone."""
+    found = [words.words(name) for concept in anatomy.values() for name in concept.synonyms]
+    return {name[0] for name in found if len(name) == 1}
+
+
 def _sites(words: Words, anatomy: dict[str, Concept]) -> list[tuple[int, str, str]]:
     found: dict[int, tuple[str, str]] = {}
     for concept in anatomy.values():
@@ -205,13 +222,34 @@ def _versions() -> dict[str, str]:
     return {**packages, **files, "words": rules.digest()}
 
 
-def _rules() -> list[tuple[str, str, str, str]]:
-    out = [("form", source, target, "") for source, target in rules.read_forms().items()]
-    for kind, name in (("stop", "stop"), ("preposition", "prepositions"), ("vague", "vague_sites")):
+def _rules(builder: Builder, forms: Forms) -> list[tuple[str, str, str, str]]:
+    """Word rules as a service reads them: every phrase already in its one form."""
+    words = builder.words
+    out = [("form", " ".join(source), " ".join(target), "") for source, target in forms.items()]
+    for kind, name in (
+        ("stop", "stop"),
+        ("preposition", "prepositions"),
+        ("vague", "vague_sites"),
+        ("lower", "lower_case_words"),
+        ("known", "known_words"),
+    ):
         out += [(kind, word, "", "") for word in rules.read_words(name)]
-    out += [("modifier", word, kind, "") for word, kind in rules.read_modifiers().items()]
-    out += [("abbreviation", row.short, row.long, row.when) for row in rules.read_abbreviations()]
-    return out + [("site", part, "|".join(wholes), "") for part, wholes in rules.read_sites().items()]
+    modifiers = {
+        word: kind
+        for name, kind in rules.read_modifiers().items()
+        for word in words.words(name)
+        if word == name or kind == "position"
+    }
+    sites = {words.words(part): [words.words(w) for w in wholes] for part, wholes in rules.read_sites().items()}
+    named = {key for key, _ in builder.names}
+    places = {word for part, wholes in sites.items() for site in (part, *wholes) for word in site}
+    places = {word for word in places if key_of([word]) not in named} | builder.places
+    vague = {word for name in rules.read_words("vague_conditions") for word in words.words(name)}
+    out += [("modifier", word, kind, "") for word, kind in sorted(modifiers.items())]
+    out += [("site", " ".join(part), "|".join(map(" ".join, wholes)), "") for part, wholes in sites.items()]
+    out += [("place", word, "", "") for word in sorted(places - modifiers.keys())]
+    out += [("vague condition", word, "", "") for word in sorted(vague)]
+    return out + [("abbreviation", row.short, row.long, row.when) for row in rules.read_abbreviations()]
 
 
 def _write(
@@ -220,6 +258,7 @@ def _write(
     meta: dict[str, str],
     sides: list[tuple[str, str, str, str]],
     sites: list[tuple[int, str, str]],
+    forms: Forms,
 ) -> None:
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
@@ -227,7 +266,7 @@ def _write(
         db.execute("PRAGMA page_size=4096")
         db.executescript(SCHEMA)
         db.executemany("INSERT INTO meta VALUES(?,?)", sorted(meta.items()))
-        db.executemany("INSERT INTO rule VALUES(?,?,?,?)", _rules())
+        db.executemany("INSERT INTO rule VALUES(?,?,?,?)", _rules(builder, forms))
         coded = {number for number, _ in builder.codings}
         db.executemany(
             "INSERT INTO concept VALUES(?,?,?)", ((n, *c) for n, c in enumerate(builder.concepts, 1) if n in coded)

@@ -11,15 +11,26 @@ from dataclasses import dataclass
 from itertools import product
 
 from models.terminology.context import holds
-from models.terminology.tables import CROSSMAP, ITSELF, PARENT, PREFERRED, RELATED, SYNONYM, Entry, Tables
+from models.terminology.tables import CROSSMAP, ITSELF, OWN, PARENT, PREFERRED, RELATED, SYNONYM, Entry, Tables
 from models.terminology.words import Phrase, word_hash
 
-COSTS = {"degree": 0.01, "laterality": 0.02, "shape": 0.06, "position": 0.12, "acuity": 0.2, "site": 0.55}
+COSTS = {
+    "degree": 0.01,
+    "laterality": 0.02,
+    "shape": 0.06,
+    "position": 0.12,
+    "type": 0.15,
+    "acuity": 0.2,
+    "site": 0.55,
+    "never": 9.0,
+}
 UNKNOWN = 0.7
+FAR = 0.3  # share of the cost of a word after the second preposition: "at the level of the syndesmosis" tells little
 BROADER = 0.3  # from here on the match is a declared broader one
 LIMIT = 0.75  # over it nothing is coded
-LIMIT_ICD = 0.55  # a billing code of another place or kind does more harm than a broader concept
+LIMIT_ICD = 0.54  # a billing code of another place or kind does more harm than a broader concept
 MOST_WORDS = 9
+_HEALED = frozenset({"old", "healed", "remote", "chronic", "longstanding"})
 _MASK = 0x7FFF_FFFF_FFFF_FFFF
 
 
@@ -43,6 +54,7 @@ class Variant:
     key: int
     cost: float
     dropped: tuple[str, ...]
+    single: bool = False  # one word left of several: only a concept's own name may be it
 
 
 class Linker:
@@ -54,8 +66,10 @@ class Linker:
         modifiers: Mapping[str, str],
         sites: Mapping[tuple[str, ...], list[tuple[str, ...]]],
         site_words: frozenset[str],
+        vague: frozenset[str],
     ) -> None:
         self._tables, self._modifiers, self._sites, self._site_words = tables, modifiers, sites, site_words
+        self._vague = {word_hash(word) for word in vague}
         self._longest = max((len(part) for part in sites), default=1)
 
     def link(self, phrase: Phrase, known: frozenset[str]) -> dict[str, Link]:
@@ -65,16 +79,28 @@ class Linker:
             for variant in self._variants(words, phrase, cost):
                 if variant.key not in variants or variants[variant.key].cost > variant.cost:
                     variants[variant.key] = variant
+        alone = {word_hash(word): word for word in phrase.words[: phrase.head]}
+        entries = self._tables.find(variants.keys() | alone.keys())
+        conditions = {alone[entry.key] for entry in entries if entry.key in alone} - self._modifiers.keys()
         best: dict[str, tuple[float, int, Link]] = {}
-        for entry in self._tables.find(variants):
-            if holds(entry.context, known):
-                self._offer(best, entry, variants[entry.key])
+        for entry in entries:
+            found = variants.get(entry.key)
+            if found is None or (
+                entry.rank and (entry.key in self._vague or (found.single and entry.rank > PREFERRED))
+            ):
+                continue
+            facts = known | {"alone"} if found.cost < BROADER else known
+            if conditions.isdisjoint(found.dropped) and holds(entry.context, facts):
+                self._offer(best, entry, found)
         return {system: link for system, (_, _, link) in best.items()}
 
     def _offer(self, best: dict[str, tuple[float, int, Link]], entry: Entry, variant: Variant) -> None:
         cost = variant.cost + (0.15 if entry.rank >= RELATED else 0.0) + (BROADER if entry.via == PARENT else 0.0)
-        if cost > (LIMIT_ICD if entry.system == "icd10cm" else LIMIT):
+        usual = entry.rank == OWN and not entry.context  # what the project's own terms say holds at any site
+        if cost > (LIMIT_ICD if entry.system == "icd10cm" and not usual else LIMIT):
             return
+        if entry.system == "icd10cm" and entry.code[0] in "ST" and not _HEALED.isdisjoint(variant.dropped):
+            return  # an injury code is for an injury under treatment, not for its trace
         order = (
             cost
             + 0.01 * entry.rank
@@ -111,8 +137,9 @@ class Linker:
         if not head:
             return []
         out = [Variant(0, cost, ())]
+        far = frozenset(phrase.words[phrase.core :])
         for word in words[:MOST_WORDS]:
-            price = UNKNOWN + LIMIT if word == head else self._price(word)
+            price = 2 * LIMIT if word == head else self._price(word) * (FAR if word in far else 1)
             number = word_hash(word)
             kept = [Variant((v.key + number) & _MASK, v.cost, v.dropped) for v in out]
             out = kept + [
@@ -120,6 +147,18 @@ class Linker:
                 for v in out
                 if v.cost + price <= LIMIT and len(words) > 1
             ]
+        return [*out, *self._heads(words, head)]
+
+    def _heads(self, words: tuple[str, ...], head: str) -> list[Variant]:
+        """The naming word alone, and with one other word: what is left when nothing nearer stands in the tables."""
+        if any(self._modifiers.get(word) == "never" for word in words):
+            return []
+        number = word_hash(head)
+        out = [Variant(number, LIMIT, tuple(w for w in words if w != head), True)] if len(words) > 1 else []
+        for word in words if len(words) > 2 else ():
+            dropped = tuple(w for w in words if w not in (head, word))
+            if word != head:
+                out.append(Variant((number + word_hash(word)) & _MASK, LIMIT - 0.05, dropped))
         return out
 
     def _price(self, word: str) -> float:
@@ -133,7 +172,7 @@ class Linker:
             for word in reversed(candidates):
                 if word in words and word not in self._modifiers and word not in self._site_words:
                     return word
-        return ""
+        return next((word for word in reversed(front) if self._modifiers.get(word) == "type"), "")
 
 
 def _match(entry: Entry, variant: Variant) -> str:

@@ -77,6 +77,11 @@ def read_sites() -> dict[str, tuple[str, ...]]:
     }
 
 
+def read_misleading() -> set[tuple[str, str]]:
+    """Names of a source that are not taken, with the concept that has them; both in lower case."""
+    return {(name.casefold(), concept.casefold()) for name, concept in rows(FOLDER / "misleading.tsv", 2)}
+
+
 def read_site_names() -> dict[str, str]:
     """Words of a site to the name that stands in the tables."""
     return {part: name for parts, name in rows(FOLDER / "site_names.tsv", 2) for part in parts.split("|")}

@@ -23,7 +23,7 @@ _STAGED = re.compile(
     re.I,
 )
 _NO_SITE = re.compile(
-    r"effusion|thrombus|tumor|sclerosis|\bgraft|shunt", re.I
+    r"effusion|thrombus|tumor|sclerosis|ascites|metasta|baffle|phantom|secondary|\bgraft|shunt", re.I
 )  # conditions and devices among the anatomy
 _ANATOMY_CIDS = (
     *(
@@ -127,7 +127,7 @@ def read_diseases() -> dict[str, Concept]:
     _add_old_synonyms(concepts)
     _add_mondo(concepts)
     _add_ncit(concepts)
-    return concepts
+    return {key: concept for key, concept in concepts.items() if not concept.name.casefold().startswith("obsolete")}
 
 
 def _rows(name: str) -> Iterator[list[str]]:
@@ -265,4 +265,5 @@ def read_dicom() -> tuple[dict[str, Concept], dict[str, Concept]]:
         return out
 
     sites = {key: concept for key, concept in group(_ANATOMY_CIDS).items() if not _NO_SITE.search(concept.name)}
-    return sites, group(_FINDING_CIDS)
+    found = {key: concept for key, concept in group(_FINDING_CIDS).items() if key not in sites}
+    return sites, found

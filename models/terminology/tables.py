@@ -40,12 +40,20 @@ CREATE TABLE coding(concept INTEGER, system TEXT, code TEXT, via INTEGER, displa
 CREATE TABLE parent(concept INTEGER, parent INTEGER, PRIMARY KEY(concept, parent)) WITHOUT ROWID;
 CREATE TABLE side(code TEXT, side TEXT, child TEXT, display INTEGER, PRIMARY KEY(code, side)) WITHOUT ROWID;
 CREATE TABLE site(key INTEGER PRIMARY KEY, code TEXT, display TEXT);
+CREATE INDEX coded ON coding(code) WHERE system IN ('doid', 'ncit', 'mondo', 'oidm', 'sct');
 CREATE TABLE word(word TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _FIND = """
 SELECT n.key, n.rank, c.id, c.name, c.context, g.system, g.code, g.via, d.name
 FROM json_each(?) AS j JOIN name AS n ON n.key = j.value JOIN concept AS c ON c.id = n.concept
 JOIN coding AS g ON g.concept = c.id LEFT JOIN concept AS d ON d.id = g.display
+"""
+_ANCESTORS = """
+WITH RECURSIVE above(concept) AS (
+  SELECT concept FROM coding
+  WHERE code = ? AND system = ? AND via = 0 AND system IN ('doid', 'ncit', 'mondo', 'oidm', 'sct')
+  UNION SELECT p.parent FROM parent AS p JOIN above AS a ON p.concept = a.concept
+) SELECT system, code FROM coding JOIN above USING (concept) WHERE via = 0
 """
 
 
@@ -75,6 +83,7 @@ class Tables:
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._own: dict[int, list[Entry]] = {}
         self.meta = self._read_meta()
 
     def _read_meta(self) -> dict[str, str]:
@@ -101,7 +110,14 @@ class Tables:
 
     def find(self, keys: Iterable[int]) -> list[Entry]:
         """Every coding that stands under one of the keys."""
-        return [Entry(*row) for row in self.query(_FIND, [json.dumps(list(keys))])]  # type: ignore[arg-type]
+        wanted = list(keys)
+        own = [entry for key in wanted for entry in self._own.get(key, ())] if self._own else []
+        return own + [Entry(*row) for row in self.query(_FIND, [json.dumps(wanted)])]  # type: ignore[arg-type]
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """A site's own terms beside the tables, before any thread reads."""
+        for entry in entries:
+            self._own.setdefault(entry.key, []).append(entry)
 
     def side(self, code: str, side: str) -> tuple[str, str] | None:
         """The ICD-10-CM code of one side below a code that leaves the side open, and its name."""
@@ -109,6 +125,10 @@ class Tables:
             "SELECT child, name FROM side JOIN concept ON id = display WHERE code = ? AND side = ?", (code, side)
         )
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def ancestors(self, system: str, code: str) -> set[tuple[str, str]]:
+        """Codes of everything a code is a kind of, itself among them, in every system that names it."""
+        return {(row[0], row[1]) for row in self.query(_ANCESTORS, (code, system))}
 
     def sites(self, keys: Iterable[int]) -> dict[int, tuple[str, str]]:
         """Key to SNOMED CT code and name of the body sites that stand under the keys."""

@@ -5,56 +5,103 @@ Finds codes in open tables and never makes one up; says nothing when unsure. Kno
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from models.report import Coding, StudyContext
+from models.report import Certainty, Coding, StudyContext
 from models.terminology import rules
+from models.terminology.certainty import may_stand
 from models.terminology.context import facts, holds
 from models.terminology.linker import Link, Linker
+from models.terminology.settings import TerminologySettings
+from models.terminology.site_terms import read_site_terms
 from models.terminology.sites import find_site
-from models.terminology.tables import SHIPPED, SYSTEMS, Tables
-from models.terminology.words import Words, plain
+from models.terminology.spelling import Speller
+from models.terminology.tables import ITSELF, SHIPPED, SYSTEMS, Tables
+from models.terminology.words import Words, key_of, plain
 
 CACHED = 32768
-_ORDER = tuple(SYSTEMS)
+_LISTS = ("stop", "preposition", "vague", "lower", "vague condition", "place", "known")
+_INDEXES = frozenset({"mondo", "gamuts", "radelement"})  # reached through the others; a chart has no use for them
 _SIDES = ("left", "right", "bilateral")
 
 
 class Terminology:
     """Codes for mentions. Thread-safe; `close()` gives the table file back."""
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    def __init__(self, tables: Tables, settings: TerminologySettings) -> None:
+        self._tables, self._uncertain = tables, settings.icd10cm_uncertain
         rule: dict[str, list[tuple[str, str, str]]] = {}
         for kind, source, target, extra in tables.query("SELECT kind, source, target, extra FROM rule"):
             rule.setdefault(kind, []).append((source, target, extra))
-        listed = {kind: [source for source, _, _ in rule[kind]] for kind in ("stop", "preposition", "vague")}
-        self._words = Words({s: t for s, t, _ in rule["form"]}, listed["stop"], listed["preposition"])
+        listed = {kind: [source for source, _, _ in rule[kind]] for kind in _LISTS}
+        forms = {tuple(source.split()): tuple(target.split()) for source, target, _ in rule["form"]}
+        sites = {tuple(part.split()): [tuple(w.split()) for w in wholes.split("|")] for part, wholes, _ in rule["site"]}
+        modifiers = {word: kind for word, kind, _ in rule["modifier"]}
+        lists = [listed[kind] for kind in ("stop", "preposition", "lower")]
+        speller = Speller(self._spelt(tables, forms, modifiers, *sites, *lists, listed["place"], listed["known"]))
+        self._words = Words(forms, lists[0], lists[1], lists[2], speller.correct)
         self._vague = frozenset(listed["vague"])
         self._short = rule["abbreviation"]
-        modifiers = {
-            word: t for s, t, _ in rule["modifier"] for word in self._words.words(s) if word == s or t == "position"
-        }
-        sites = {self._words.words(s): [self._words.words(w) for w in t.split("|")] for s, t, _ in rule["site"]}
-        places = {word for part, wholes in sites.items() for words in (part, *wholes) for word in words}
-        self._linker = Linker(tables, modifiers, sites, frozenset(places - modifiers.keys()))
+        self._linker = Linker(
+            tables, modifiers, sites, frozenset(listed["place"]), frozenset(listed["vague condition"])
+        )
         self._cached = lru_cache(CACHED)(self._links)
         self._expansions = lru_cache(256)(self._expand)
 
-    @classmethod
-    def open(cls, path: Path | None = None) -> Terminology:
-        """Open the tables, by default the shipped ones. Raises TerminologyError (missing, damaged, old)."""
-        return cls(Tables(path or SHIPPED))
+    @staticmethod
+    def _spelt(tables: Tables, forms: Iterable[tuple[str, ...]], *others: Iterable[str]) -> set[str]:
+        """Every word that is right as it stands."""
+        known = {word for phrase in forms for word in phrase}
+        return known.union(*others, (word for (word,) in tables.query("SELECT word FROM word")))
 
-    def code(self, mention: str, context: StudyContext = StudyContext()) -> tuple[Coding, ...]:  # noqa: B008 - frozen
-        """The condition's codings, best first, at most one a system; empty when unsure. Never raises on bad text."""
-        return tuple(Coding(SYSTEMS[x.system], x.code, x.display, x.match) for x in self.links(mention, context))
+    @classmethod
+    def open(cls, path: Path | None = None, settings: TerminologySettings | None = None) -> Terminology:
+        """Open the tables, by default the shipped ones. Raises TerminologyError (missing, damaged, old)."""
+        settings = settings or TerminologySettings.model_construct()
+        terminology = cls(Tables(path or SHIPPED), settings)
+        if settings.terms:
+            terminology._tables.add(read_site_terms(settings.terms, terminology._words))
+        return terminology
+
+    def code(
+        self,
+        mention: str,
+        context: StudyContext = StudyContext(),  # noqa: B008 - frozen
+        certainty: Certainty | None = None,
+    ) -> tuple[Coding, ...]:
+        """The condition's codings, best first, at most one a system; empty when unsure. Never raises on bad text.
+
+        certainty: how sure the report is; then only codings that may stand for it (`certainty.may_stand`).
+        """
+        found = [link for link in self.links(mention, context) if link.system not in _INDEXES]
+        allowed = found if certainty is None else [x for x in found if may_stand(x, certainty, self._uncertain)]
+        return tuple(Coding(SYSTEMS.get(x.system, x.system), x.code, x.display, x.match) for x in allowed)
+
+    def ancestors(self, coding: Coding) -> set[tuple[str, str]]:
+        """What a coding is a kind of, itself among it, as (system URI, code): by parents, in ICD-10-CM by prefix."""
+        short = next((name for name, uri in SYSTEMS.items() if uri == coding.system), coding.system)
+        above = {(short, coding.code)} | self._tables.ancestors(short, coding.code)
+        for system, code in list(above):
+            if system == "icd10cm":
+                above |= {(system, code[:size].rstrip(".")) for size in range(3, len(code))}
+        return {(SYSTEMS.get(system, system), code) for system, code in above}
 
     def links(self, mention: str, context: StudyContext = StudyContext()) -> tuple[Link, ...]:  # noqa: B008 - frozen
         """The codings with the path that led to them."""
         return self._cached(mention, facts(context)) if plain(mention) else ()
+
+    def named(self, name: str) -> set[tuple[str, str]]:
+        """Every code, as (system URI, code), of the concepts that bear this very name, word order and form aside."""
+        entries = self._tables.find([key_of(self._words.words(name))])
+        return {(SYSTEMS.get(e.system, e.system), e.code) for e in entries if e.via == ITSELF}
+
+    def wider(self, link: Link, names: Iterable[str]) -> bool:
+        """Whether a declared broader match is named by some of the words of one of the names."""
+        bare = set(self._words.words(link.name))
+        return link.match == "broader" and any(bare < set(self._words.words(name)) for name in names)
 
     def site(self, mention: str) -> tuple[str, Coding | None] | None:
         """The body site as it stands in the mention, and its SNOMED CT coding; None when it names none."""
@@ -63,6 +110,10 @@ class Terminology:
             return None
         text, code, display = found
         return text, Coding(SYSTEMS["sct"], code, display, "exact") if code and display else None
+
+    def spelling(self, word: str) -> str:
+        """A word put right if it is a misspelling of one that is known, else the word."""
+        return self._words.spelt(word)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -84,7 +135,6 @@ class Terminology:
         for short, long, when in self._short:
             if holds(when, known):
                 expansions.setdefault(short.casefold(), long)
-                expansions.setdefault(short.casefold() + "s", long)
         return expansions
 
     def _links(self, mention: str, known: frozenset[str]) -> tuple[Link, ...]:
@@ -93,7 +143,8 @@ class Terminology:
             return ()
         found = self._linker.link(phrase, known)
         side = next((word for word in _SIDES if word in phrase.words), None)
-        links = [self._sided(found[system], side) for system in _ORDER if system in found]
+        order = [system for system in found if system not in SYSTEMS] + list(SYSTEMS)  # a site's own go first
+        links = [self._sided(found[system], side) for system in order if system in found]
         return tuple(self._exact(link, mention) for link in links)
 
     def _sided(self, link: Link, side: str | None) -> Link:
@@ -102,4 +153,5 @@ class Terminology:
         return link if child is None else replace(link, code=child[0], display=child[1])
 
     def _exact(self, link: Link, mention: str) -> Link:
-        return replace(link, match="exact") if plain(mention) == plain(link.name) and not link.dropped else link
+        same = not link.dropped and link.cost == 0 and mention.strip().casefold() == link.name.casefold()
+        return replace(link, match="exact") if same else link

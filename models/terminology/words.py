@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -18,6 +18,8 @@ MAX_TOKENS = 32
 _TOKEN = re.compile(r"[a-z0-9]+(?:'(?=[a-z]{2}))?")
 _CLAUSES = re.compile(r"'s\b|’s\b")
 _WITHOUT = re.compile(r"\bwithout\b.*?(?=,|;|\bwith\b|$)")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_SHORT = re.compile(r"[^\s,;()/]+")
 _MEASURE = re.compile(r"\b\d+(?:[.,]\d+)?(?:\s?[x×]\s?\d+(?:[.,]\d+)?)*\s?(?:mm|cm|ml|cc|hu|percent|%)(?:\b|$)")
 _RANGE = re.compile(r"\b([ctls])(\d{1,2})\s?(?:[-/–]|to|and)\s?([ctls])?(\d{1,2})\b")
 _LEVEL = re.compile(r"^([ctls])(\d{1,2})$")
@@ -26,18 +28,19 @@ _SIGNAL = re.compile(
 )
 _REGION = {"c": "cervical", "t": "thoracic", "l": "lumbar", "s": "sacral"}
 _HIGHEST = {"c": 8, "t": 12, "l": 6, "s": 5}
-_KEEP_S = ("ss", "us", "is", "as", "os")
+_KEEP_S = ("ss", "us", "is", "os")
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A mention in one form. words: canonical, in order; head: how many of them stand before the first preposition.
+    """A mention in one form. words: canonical, in order; head, core: how many before the first, the second preposition.
 
     levels: spinal levels as written (L4, L5); kept apart from the words because they name a place, not a condition.
     """
 
     words: tuple[str, ...]
     head: int
+    core: int = MAX_TOKENS
     levels: tuple[str, ...] = ()
 
 
@@ -56,6 +59,8 @@ def plain(text: str) -> str:
     """Lower case without compatibility forms or accents, white space made one; empty when it cannot be a mention."""
     if not text or len(text) > MAX_CHARS:
         return ""
+    if text.isascii():
+        return "" if _CONTROL.search(text) else " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKD", text.replace("’", "'").replace("–", "-").replace("—", "-"))
     kept = "".join(c for c in folded if not unicodedata.combining(c))
     if any(unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"} and not c.isspace() for c in kept):
@@ -83,45 +88,63 @@ def singular(word: str) -> str:
     return word[:-2] if word.endswith(("sses", "xes", "ches", "shes")) else word[:-1]
 
 
+def base(clean: str) -> list[str]:
+    """The words of a plain text, American and singular; what it is said to be without is left out."""
+    return [singular(american(word)) for word in _TOKEN.findall(_WITHOUT.sub(" ", _CLAUSES.sub("", clean)))]
+
+
 class Words:
     """The word rules: rewrite a phrase, drop stop words.
 
-    rewrites: phrase to phrase, longest first; stop: words that say nothing; prepositions: say nothing and end the head.
+    rewrites: base words to base words, longest first; stop: words that say nothing; prepositions: say nothing and end
+    the head; lower: words that are abbreviations only in capitals; spell: puts a misspelt word right.
     """
 
-    def __init__(self, rewrites: Mapping[str, str], stop: Iterable[str], prepositions: Iterable[str]) -> None:
+    def __init__(
+        self,
+        rewrites: Mapping[tuple[str, ...], tuple[str, ...]],
+        stop: Iterable[str],
+        prepositions: Iterable[str],
+        lower: Iterable[str] = (),
+        spell: Callable[[str], str] = str,
+    ) -> None:
+        self._spell = spell
+        self._lower = frozenset(lower)
         self._prepositions = frozenset(prepositions)
         self._stop = frozenset(stop) | self._prepositions
-        self._rewrites: dict[tuple[str, ...], tuple[str, ...]] = {}
-        for source, target in rewrites.items():
-            self._rewrites[tuple(self._base(source))] = tuple(self._base(target))
+        self._rewrites = rewrites
         self._longest = max((len(key) for key in self._rewrites), default=1)
         self._starts = {key[0] for key in self._rewrites if key}
 
     def phrase(self, text: str, expand: Mapping[str, str] | None = None) -> Phrase:
         """One form of a mention. expand: abbreviations of this study, in lower case, to their long forms."""
-        clean = plain(text)
-        if expand and clean:
-            clean = " ".join(expand.get(word, word) for word in re.findall(r"[^\s,;()/]+|[,;()/]", clean))
+        clean = plain(_expanded(text, expand, self._lower) if expand and len(text) <= MAX_CHARS else text)
         clean, levels = _take_levels(_MEASURE.sub(" ", clean))
-        raw = self._base(clean)
+        raw = [self._spell(word) for word in base(clean)]
         if not raw or len(raw) > MAX_TOKENS:
-            return Phrase((), 0, ())
-        cut = next((i for i, word in enumerate(raw) if i and word in self._prepositions), len(raw))
-        front = self._rewrite(raw[:cut])
-        whole = self._rewrite(raw)
-        return Phrase(self._content(whole), len(self._content(front)) or len(whole), levels)
+            return Phrase((), 0)
+        whole = self._content(self._rewrite(raw))
+        head, core = (len(self._content(self._rewrite(raw[:cut]))) for cut in self._cuts(raw))
+        return Phrase(whole, head or len(whole), core or len(whole), levels)
+
+    def _cuts(self, raw: list[str]) -> tuple[int, int]:
+        """Where the first two parts of a noun phrase end: "fracture | of the distal fibula | at the syndesmosis"."""
+        cuts = [
+            i for i, word in enumerate(raw) if i and word in self._prepositions and raw[i - 1] not in self._prepositions
+        ]
+        return (*cuts, len(raw), len(raw))[:2]  # type: ignore[return-value]
 
     def words(self, text: str) -> tuple[str, ...]:
         """The words of a concept's name, in one form."""
-        return self._content(self._rewrite(self._base(plain(text))))
+        return self._content(self._rewrite(base(plain(text))))
+
+    def spelt(self, word: str) -> str:
+        """A single word, put right if it is misspelt."""
+        return self._spell(word.casefold())
 
     def filler(self, word: str) -> bool:
         """Whether a word of a text says nothing of what or where."""
         return word.casefold() in self._stop
-
-    def _base(self, clean: str) -> list[str]:
-        return [singular(american(word)) for word in _TOKEN.findall(_WITHOUT.sub(" ", _CLAUSES.sub("", clean)))]
 
     def _content(self, words: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(w for w in words if w not in self._stop))
@@ -147,13 +170,27 @@ class Words:
         return 0
 
 
+def _expanded(text: str, expand: Mapping[str, str], words: frozenset[str]) -> str:
+    """Abbreviations written out; in lower case only those of three letters and more that are not in `words`."""
+
+    def long(match: re.Match[str]) -> str:
+        short = match[0]
+        low = short.casefold()
+        if short == low and (len(low) < 3 or low in words):
+            return short
+        plural = low[:-1] if short.endswith("s") and short[:-1].isupper() else low
+        return expand.get(low) or expand.get(plural, short)
+
+    return _SHORT.sub(long, text)
+
+
 def _take_levels(clean: str) -> tuple[str, tuple[str, ...]]:
     """Spinal levels out of the text: `L4-L5 disc protrusion` to `lumbar disc protrusion` and (L4, L5)."""
     spread = _RANGE.sub(lambda m: f"{m[1]}{m[2]} {m[3] or m[1]}{m[4]}", clean)
     words: list[str] = []
     levels: list[str] = []
     parts = spread.split()
-    for word, after in zip(parts, [*parts[1:], ""], strict=True):
+    for word, after in zip(parts, [*parts[1:], ""], strict=False):
         match = _LEVEL.match(word.strip(",.;()"))
         if match and 1 <= int(match[2]) <= _HIGHEST[match[1]] and not (word in {"t1", "t2"} and _SIGNAL.match(after)):
             levels.append(match[0].upper())
