@@ -8,15 +8,17 @@ queue, no file formats.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from models.constraint import Quote
+from models.cues import lowered
 from models.differential import group_differential
 from models.engine import Engine
 from models.errors import EmptyReport, ReportTooLong
 from models.forms import Form, form_for
 from models.grounding import laterality_of
 from models.impression import draft_impression
-from models.prompt import Written, context_line, indication_line, write_window
+from models.prompt import context_line, indication_line, write_window
 from models.report import (
     Analysis,
     DifferentialGroup,
@@ -32,9 +34,9 @@ from models.report import (
 from models.sections import READ, split_sections
 from models.settings import ModelSettings
 from models.terminology import Terminology
-from models.windows import windows
+from models.windows import sentences, windows
 
-WINDOW_CHARS = 400
+WINDOW_CHARS = 140
 """Longest window, in characters: what training shows most (training/base.py)."""
 
 _DRAFTED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
@@ -82,20 +84,30 @@ class Analyzer:
         found = []
         for section in sections:
             if section.kind in READ:
+                ends = list(sentences(report.text, section.span))
                 for window in windows(report.text, section.span, WINDOW_CHARS):
-                    written = write_window(report.text, window.start, window.end)
-                    prompt, constraint = self._form.extraction(context_line(report.context, section.kind), written)
-                    self._engine.write(prompt, constraint, deadline)
-                    found += [self._finding(report, section.kind, written, quote) for quote in constraint.quotes]
+                    quotes = self._quotes(report, section.kind, window, deadline)
+                    found += [self._finding(report, section.kind, quote, ends) for quote in quotes]
         return found
 
-    def _finding(self, report: Report, section: SectionKind, written: Written, quote: Quote) -> Finding:
-        span = Span(written.places[quote.start], written.places[quote.end - 1] + 1)
+    def _quotes(self, report: Report, section: SectionKind, window: Span, deadline: float | None) -> list[Quote]:
+        """What the model writes of one window, its places counted in the report."""
+        written = write_window(report.text, window.start, window.end)
+        prompt, constraint = self._form.extraction(context_line(report.context, section), written)
+        self._engine.write(prompt, constraint, deadline)
+        return [
+            replace(quote, start=written.places[quote.start], end=written.places[quote.end - 1] + 1)
+            for quote in constraint.quotes
+        ]
+
+    def _finding(self, report: Report, section: SectionKind, quote: Quote, ends: Sequence[Span]) -> Finding:
+        span = Span(quote.start, quote.end)
         words = report.text[span.start : span.end]
         named = " ".join(words.split())
         site = self._terminology.site(named)
+        sentence = next(s for s in ends if s.start <= span.start < s.end)
         return Finding(
-            certainty=quote.certainty,
+            certainty=lowered(report.text, sentence, span, quote.certainty),
             quote=words,
             span=span,
             section=section,

@@ -1,0 +1,80 @@
+"""A second reading of how sure the report is: plain words beside a finding may lower its certainty, and never raise it.
+
+The language model decides what is a finding; this catches the one mistake that must not happen, a denied or suspected
+condition that is said to be there. Knows cue words (cues.toml) and nothing of models.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from models.report import Certainty, Span
+
+_ORDER = tuple(Certainty)
+_SMALL = (
+    r"(?:\s+(?:a|an|the|some|any|small|mild|minimal|trace|early|subtle|underlying|developing|superimposed|either))*"
+)
+_WIDEST = 14
+"""Words between a denial and the last member of its list."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cues:
+    denial: re.Pattern[str]
+    no_denial: re.Pattern[str]
+    ends: re.Pattern[str]
+    short: re.Pattern[str]
+    short_ends: re.Pattern[str]
+    before: tuple[tuple[Certainty, re.Pattern[str]], ...]
+    after: tuple[tuple[Certainty, re.Pattern[str]], ...]
+
+
+def lowered(text: str, sentence: Span, quote: Span, certainty: Certainty) -> Certainty:
+    """The certainty of `text[quote]`, or a lower one where the words beside it in its sentence say so."""
+    before, after = text[sentence.start : quote.start], text[quote.end : sentence.end]
+    said = [certainty]
+    if _denied(before):
+        said.append(Certainty.ABSENT)
+    said += [sure for sure, pattern in _cues().before if pattern.search(before)]
+    said += [sure for sure, pattern in _cues().after if pattern.match(after)]
+    return max(said, key=_ORDER.index)
+
+
+def _denied(before: str) -> bool:
+    """Whether the last denial before a mention reaches it."""
+    denials = list(_cues().denial.finditer(before))
+    if not denials or _cues().no_denial.match(before, denials[-1].start()):
+        return False
+    between = before[denials[-1].end() :]
+    ends = _cues().short_ends if _cues().short.fullmatch(denials[-1][0]) else _cues().ends
+    return not ends.search(between) and len(between.split()) <= _WIDEST
+
+
+@cache
+def _cues() -> _Cues:
+    table = tomllib.loads((Path(__file__).parent / "cues.toml").read_text(encoding="utf-8"))
+    ends = _any(table["scope"]["ends"])
+    return _Cues(
+        denial=re.compile(rf"(?i)(?<![\w-])(?:{_any(table['before']['absent'])})(?![\w-])"),
+        no_denial=re.compile(rf"(?i)(?:{_any(table['scope']['not_denials'])})\b"),
+        ends=re.compile(rf"(?i)[.;:()]|\b(?:{ends})\b"),
+        short=re.compile(rf"(?i){_any(table['scope']['short'])}"),
+        short_ends=re.compile(rf"(?i)[.,;:()]|\b(?:{ends})\b"),
+        before=tuple(
+            (Certainty(sure), re.compile(rf"(?i)(?<![\w-])(?:{_any(words)}){_SMALL}\s*$"))
+            for sure, words in table["just_before"].items()
+        ),
+        after=tuple(
+            (Certainty(sure), re.compile(rf"(?i)\s+(?:{_any(words)})(?=\s*(?:[.,;:)]|$))"))
+            for sure, words in table["just_after"].items()
+        ),
+    )
+
+
+def _any(phrases: list[str]) -> str:
+    longest_first = sorted(phrases, key=len, reverse=True)
+    return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in longest_first)

@@ -1,0 +1,59 @@
+import pytest
+
+from models.cues import lowered
+from models.report import Certainty, Span
+
+PRESENT, PROBABLE, POSSIBLE, ABSENT = Certainty
+
+
+def read(text: str, quote: str, certainty: Certainty = PRESENT) -> Certainty:
+    start = text.index(quote)
+    return lowered(text, Span(0, len(text)), Span(start, start + len(quote)), certainty)
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("No pneumothorax.", "pneumothorax"),
+        ("No effusion, consolidation, or large pneumothorax.", "pneumothorax"),
+        ("There is no evidence of acute fracture.", "acute fracture"),
+        ("The appendix is normal without abscess.", "abscess"),
+        ("A fracture is not seen.", "fracture"),
+        ("The effusion has resolved.", "effusion"),
+    ],
+)
+def test_what_the_report_denies_is_never_said_to_be_there(text: str, quote: str) -> None:
+    assert read(text, quote) is ABSENT
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("No change in the left pleural effusion.", "left pleural effusion"),
+        ("No effusion but a small pneumothorax.", "pneumothorax"),
+        ("Fracture without displacement, joint effusion.", "joint effusion"),
+        ("No pneumothorax. Effusion is seen.", "Effusion"),
+        ("Nodule is likely a granuloma.", "Nodule"),
+        ("Non-displaced fracture.", "displaced fracture"),
+    ],
+)
+def test_a_denial_of_something_else_lowers_nothing(text: str, quote: str) -> None:
+    assert read(text, quote) is PRESENT
+
+
+@pytest.mark.parametrize(
+    ("text", "quote", "certainty"),
+    [
+        ("Nodule, likely a granuloma.", "granuloma", PROBABLE),
+        ("Opacity, suspicious for early pneumonia.", "pneumonia", PROBABLE),
+        ("This may represent a metastasis.", "metastasis", POSSIBLE),
+        ("Malignancy cannot be excluded.", "Malignancy", POSSIBLE),
+    ],
+)
+def test_what_the_report_suspects_is_no_more_than_suspected(text: str, quote: str, certainty: Certainty) -> None:
+    assert read(text, quote) is certainty
+
+
+@pytest.mark.parametrize("certainty", [PROBABLE, POSSIBLE, ABSENT])
+def test_a_certainty_is_never_raised(certainty: Certainty) -> None:
+    assert read("Likely a granuloma.", "granuloma", certainty) is certainty
