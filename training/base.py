@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.prompt import END, SPECIAL_TOKENS, write_window
 from training.augment import augment
-from training.corpus import MarkedReport, fingerprint
+from training.corpus import MarkedReport, digests
 from training.language import passages
 from training.lexicon import Lexicon
 from training.task import Encoder, extraction_examples, impression_example
@@ -200,7 +200,7 @@ def train_base(reports: tuple[MarkedReport, ...], recipe: BaseRecipe, out: Path)
         if (out / "tokenizer.json").exists()
         else train_tokenizer(reports, recipe.vocabulary, out)
     )
-    settings = {"recipe": asdict(recipe), "reports": {"count": len(reports), "sha256": fingerprint(reports)}}
+    settings = {"recipe": asdict(recipe), "reports": {"count": len(reports), "digests": digests(reports)}}
     (out / "settings.json").write_text(json.dumps(settings, indent=1))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = new_model(recipe).to(device)

@@ -25,7 +25,7 @@ from trl import SFTConfig, SFTTrainer
 from models.prompt import SPECIAL_TOKENS
 from training.augment import augment
 from training.chat import chat_examples
-from training.corpus import MarkedReport, fingerprint
+from training.corpus import MarkedReport, digests
 from training.errors import BaseUnusable
 from training.lexicon import Lexicon
 from training.task import Encoder, Example, extraction_examples, impression_example
@@ -72,7 +72,7 @@ def fine_tune(base: Path, reports: Sequence[MarkedReport], recipe: QloraRecipe, 
         {
             "recipe": asdict(recipe),
             "base": _fingerprint(base),
-            "reports": {"count": len(reports), "sha256": fingerprint(reports)},
+            "reports": {"count": len(reports), "digests": digests(reports)},
             "sequences": len(rows),
             "versions": _versions(),
         },

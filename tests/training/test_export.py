@@ -83,7 +83,7 @@ def test_the_card_names_data_licences_settings_and_limits(
     ):
         assert word in text
     settings = json.loads((base / "settings.json").read_text())
-    settings["reports"]["sha256"] = "another corpus"
+    settings["reports"]["digests"] += " 0123456789ab"
     (base / "settings.json").write_text(json.dumps(settings))
     other = card(exported[0], [base, stages[1]], [])
     assert "No report of a patient was used" not in other
