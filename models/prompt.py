@@ -76,6 +76,6 @@ def is_word_start(text: str, at: int) -> bool:
 
 
 def is_word_end(text: str, at: int) -> bool:
-    """Whether a quote may end before `at`: after a word or what closes one, not inside one, not after a stop or comma."""
+    """Whether a quote may end before `at`: after a word or what closes one, not inside it, nor after a stop."""
     last = text[at - 1 : at]
     return bool(last) and last not in " \n.,;:-/(" and not (at < len(text) and text[at].isalnum() and last.isalnum())
