@@ -1,1 +1,1 @@
-"""The ground floor: values, the language model, the vocabulary. Says radiology and language; knows no FHIR JSON and no Celery."""
+"""The ground floor: values, language model, vocabulary. Says radiology and language; knows no FHIR and no Celery."""

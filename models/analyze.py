@@ -34,6 +34,7 @@ from models.report import (
 from models.sections import READ, split_sections
 from models.settings import ModelSettings
 from models.terminology import Terminology
+from models.terminology.settings import TerminologySettings
 from models.windows import sentences, windows
 
 WINDOW_CHARS = 140
@@ -42,10 +43,11 @@ WINDOW_CHARS = 140
 _DRAFTED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
 
 
-def open_analyzer(settings: ModelSettings) -> Analyzer:
+def open_analyzer(settings: ModelSettings, coding: TerminologySettings | None = None) -> Analyzer:
     """Load what reading needs. Raises ModelNotFound, ModelUnusable, TerminologyError before any work is taken."""
+    terminology = Terminology.open(settings=coding)
     engine = Engine(settings.model, settings.model_contexts, settings.model_threads)
-    return Analyzer(engine, Terminology.open(), settings.max_report_chars)
+    return Analyzer(engine, terminology, settings.max_report_chars)
 
 
 class Analyzer:
@@ -106,8 +108,9 @@ class Analyzer:
         named = " ".join(words.split())
         site = self._terminology.site(named)
         sentence = next(s for s in ends if s.start <= span.start < s.end)
+        certainty = lowered(report.text, sentence, span, quote.certainty)
         return Finding(
-            certainty=lowered(report.text, sentence, span, quote.certainty),
+            certainty=certainty,
             quote=words,
             span=span,
             section=section,
@@ -115,7 +118,7 @@ class Analyzer:
             site=site[0] if site else None,
             site_code=site[1] if site else None,
             laterality=laterality_of(named),
-            codes=self._terminology.code(named, report.context),
+            codes=self._terminology.code(named, report.context, certainty),
         )
 
     def _impression(

@@ -1,7 +1,7 @@
 """What goes in and what comes out: frozen values in radiology's words, light enough for the web process.
 
-Two families on purpose. The language model writes `Mention`s (a certainty and a quote); only grounding makes `Finding`s, and a
-quote that is not in the report never becomes one. Knows nothing of FHIR, of files or of how a model decodes.
+Two families on purpose. The language model writes `Mention`s (a certainty and a quote); only grounding makes
+`Finding`s, and a quote that is not in the report never becomes one. Knows nothing of FHIR, of files or of decoding.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Section:
 class StudyContext:
     """What DICOM and the order say of the study. `None` is unknown; nothing here is guessed.
 
-    modality: DICOM code (CT, MR, CR ...). body_part: DICOM BodyPartExamined or the order's words. contrast: whether an agent was
-    given. sex: M, F or O (DICOM PatientSex). age: years. laterality: DICOM Laterality.
+    modality: DICOM code (CT, MR, CR ...). body_part: DICOM BodyPartExamined or the order's words. contrast: whether an
+    agent was given. sex: M, F or O (DICOM PatientSex). age: years. laterality: DICOM Laterality.
     """
 
     modality: str | None = None
@@ -78,7 +78,7 @@ class StudyContext:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where `text[span]` came from. path: the element's FHIRPath or file; the element's own text starts at `offset` there."""
+    """Where `text[span]` came from. path: the element (FHIRPath) or file; offset: where the piece starts there."""
 
     path: str
     span: Span
@@ -105,7 +105,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """A code of an open terminology. system: URI as FHIR writes it. match: how it was found (exact, synonym, normalised, broader)."""
+    """A code of an open terminology. system: URI as FHIR writes it. match: how it was found (exact, broader ...)."""
 
     system: str
     code: str
@@ -115,7 +115,7 @@ class Coding:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What we believe the report says: a grounded mention. `text[span] == quote`; confidence in [0, 1] is the model's own.
+    """What we believe the report says: `text[span] == quote`. confidence: the model's own, 0 to 1.
 
     site: the body site as the quote says it; site_code: its coding; codes: the condition's codings, best first.
     """

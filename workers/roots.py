@@ -22,6 +22,7 @@ from connector.writeback import WriteSettings
 from models.logs import configure_logs
 from models.report import StudyContext
 from models.settings import ModelSettings, load
+from models.terminology.settings import TerminologySettings
 from workers.app import open_ledger, run_worker
 from workers.attempts import Attempts
 from workers.dead import DeadLetters
@@ -45,7 +46,7 @@ def worker() -> int:
     broker, settings, metrics = load(BrokerSettings), load(WorkerSettings), Metrics()
     with ExitStack() as opened:
         chart = opened.enter_context(_open_chart())
-        analyzer = opened.enter_context(closing(open_analyzer(load(ModelSettings))))
+        analyzer = opened.enter_context(closing(open_analyzer(load(ModelSettings), load(TerminologySettings))))
         metrics.watch(metrics.tokens, lambda: analyzer.tokens_written)
         serve_metrics(metrics, load(MetricsSettings))
         ledger = open_ledger(broker, settings)
@@ -103,7 +104,7 @@ def reading(files: Iterable[str], dicom: Path | None, told: StudyContext) -> Ite
     measured = read_dicom_file(dicom) if dicom else StudyContext()
     asked = Asked(load(ReportSettings), measured, told)
     with ExitStack() as opened:
-        analyzer = opened.enter_context(closing(open_analyzer(settings)))
+        analyzer = opened.enter_context(closing(open_analyzer(settings, load(TerminologySettings))))
         # One thread more than contexts: a file is opened while others are read.
         yield opened.enter_context(closing(read_files(files, analyzer, asked, settings.model_contexts + 1)))
 
