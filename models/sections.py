@@ -40,11 +40,11 @@ def split_sections(text: str) -> tuple[Section, ...]:
     left out.
     """
     marks = _marks(text)
-    named = {mark[2] for mark in marks}
+    announced = any(_known(name) is SectionKind.FINDINGS for _, _, _, name in marks)
     sections: list[Section] = []
     start, heading, kind = 0, "", SectionKind.NARRATIVE
     for begin, end, mark_kind, name in [*marks, (len(text), len(text), SectionKind.NARRATIVE, "")]:
-        sections.extend(_bodies(text, Span(start, begin), heading, kind, SectionKind.FINDINGS in named))
+        sections.extend(_bodies(text, Span(start, begin), heading, kind, announced))
         start, heading, kind = end, name, mark_kind
     return tuple(sections)
 
@@ -55,8 +55,7 @@ def _marks(text: str) -> list[tuple[int, int, SectionKind, str]]:
     matches = sorted([*_LINE_HEADING.finditer(text), *_INLINE_HEADING.finditer(text)], key=lambda m: m.start("name"))
     kind: SectionKind | None = None
     for match in matches:
-        name = " ".join(match["name"].lower().split())
-        known = _headings().get(name)
+        known = _known(match["name"])
         if known is None and match.re is _LINE_HEADING and match["colon"] and kind is not None and kind not in READ:
             # "Lungs: clear." straight after the technique: an organ's own heading opens the findings, and belongs to
             # them.
@@ -69,7 +68,11 @@ def _marks(text: str) -> list[tuple[int, int, SectionKind, str]]:
     return found
 
 
-def _bodies(text: str, span: Span, heading: str, kind: SectionKind, has_findings: bool) -> list[Section]:
+def _known(name: str) -> SectionKind | None:
+    return _headings().get(" ".join(name.lower().split()))
+
+
+def _bodies(text: str, span: Span, heading: str, kind: SectionKind, announced: bool) -> list[Section]:
     """One section, or two where a line without a heading follows one that is not read, in a report that has no
     findings heading.
     """
