@@ -77,11 +77,7 @@ def _bodies(text: str, span: Span, heading: str, kind: SectionKind, announced: b
     findings heading.
     """
     parts = [span]
-    if (
-        kind not in READ
-        and not has_findings
-        and (gap := re.search(r"\S[ \t]*\n\s*(?=\S)", text[span.start : span.end]))
-    ):
+    if kind not in READ and not announced and (gap := re.search(r"\S[ \t]*\n\s*(?=\S)", text[span.start : span.end])):
         cut = span.start + gap.end()
         parts = [Span(span.start, cut), Span(cut, span.end)]
     sections = []
