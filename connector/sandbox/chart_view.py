@@ -22,6 +22,11 @@ _SYSTEMS = {
     words.SNOMED: "SNOMED CT",
     words.LOINC: "LOINC",
     "http://hl7.org/fhir/sid/icd-10-cm": "ICD-10-CM",
+    "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl": "NCIt",
+    "http://purl.obolibrary.org/obo/mondo.owl": "Mondo",
+    "https://openimagingdata.org/finding-models": "OIDM",
+    "http://www.gamuts.net": "Gamuts",
+    "https://radelement.org": "RadElement",
     "http://purl.obolibrary.org/obo/doid.owl": "DOID",
 }
 _HIDDEN = frozenset(("entered-in-error", "cancelled"))
