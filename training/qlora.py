@@ -139,7 +139,7 @@ def _tokenizer(base: Path) -> Any:
 
 
 def number_kind() -> torch.dtype:
-    """The kind of number to compute in: bfloat16 where the hardware has it; a CPU that only imitates it is several times slower."""
+    """The kind of number to compute in: bfloat16 where the hardware has it; a CPU that imitates it is times slower."""
     if torch.cuda.is_available() or torch.cpu.get_capabilities().get("avx512_bf16"):
         return torch.bfloat16
     return torch.float32
