@@ -244,11 +244,12 @@ def _rules(builder: Builder, forms: Forms) -> list[tuple[str, str, str, str]]:
     named = {key for key, _ in builder.names}
     places = {word for part, wholes in sites.items() for site in (part, *wholes) for word in site}
     places = {word for word in places if key_of([word]) not in named} | builder.places
-    vague = {word for name in rules.read_words("vague_conditions") for word in words.words(name)}
+    for kind in ("vague_conditions", "loose_conditions"):
+        found = {word for name in rules.read_words(kind) for word in words.words(name)}
+        out += [(kind, word, "", "") for word in sorted(found)]
     out += [("modifier", word, kind, "") for word, kind in sorted(modifiers.items())]
     out += [("site", " ".join(part), "|".join(map(" ".join, wholes)), "") for part, wholes in sites.items()]
     out += [("place", word, "", "") for word in sorted(places - modifiers.keys())]
-    out += [("vague condition", word, "", "") for word in sorted(vague)]
     return out + [("abbreviation", row.short, row.long, row.when) for row in rules.read_abbreviations()]
 
 

@@ -6,7 +6,7 @@ most), and the cheapest name wins for each code system. Over the limit there is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -58,7 +58,11 @@ class Variant:
 
 
 class Linker:
-    """Finds codings for phrases. modifiers: word to class; sites: a part's words to the words of its wholes."""
+    """Finds codings for phrases.
+
+    modifiers: word to class; sites: a part's words to the words of its wholes; vague: words that are never a condition
+    alone; loose: words that are one only when nothing but size and side was left out.
+    """
 
     def __init__(
         self,
@@ -66,10 +70,12 @@ class Linker:
         modifiers: Mapping[str, str],
         sites: Mapping[tuple[str, ...], list[tuple[str, ...]]],
         site_words: frozenset[str],
-        vague: frozenset[str],
+        vague: Iterable[str],
+        loose: Iterable[str],
     ) -> None:
         self._tables, self._modifiers, self._sites, self._site_words = tables, modifiers, sites, site_words
         self._vague = {word_hash(word) for word in vague}
+        self._loose = {word_hash(word) for word in loose}
         self._longest = max((len(part) for part in sites), default=1)
 
     def link(self, phrase: Phrase, known: frozenset[str]) -> dict[str, Link]:
@@ -85,14 +91,17 @@ class Linker:
         best: dict[str, tuple[float, int, Link]] = {}
         for entry in entries:
             found = variants.get(entry.key)
-            if found is None or (
-                entry.rank and (entry.key in self._vague or (found.single and entry.rank > PREFERRED))
-            ):
+            if found is None or (entry.rank and self._says_little(entry, found)):
                 continue
             facts = known | {"alone"} if found.cost < BROADER else known
             if conditions.isdisjoint(found.dropped) and holds(entry.context, facts):
                 self._offer(best, entry, found)
         return {system: link for system, (_, _, link) in best.items()}
+
+    def _says_little(self, entry: Entry, variant: Variant) -> bool:
+        """Whether what is left of the mention is a word that is no condition without those left out."""
+        loose = entry.key in self._loose and variant.cost > COSTS["shape"]
+        return loose or entry.key in self._vague or (variant.single and entry.rank > PREFERRED)
 
     def _offer(self, best: dict[str, tuple[float, int, Link]], entry: Entry, variant: Variant) -> None:
         cost = variant.cost + (0.15 if entry.rank >= RELATED else 0.0) + (BROADER if entry.via == PARENT else 0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.report import Coding, StudyContext
 from models.terminology.tables import SYSTEMS
-from models.terminology.terminology import Terminology
+from models.terminology.terminology import INDEXES, Terminology
 
 ICD10CM = SYSTEMS["icd10cm"]
 
@@ -54,7 +54,7 @@ def judge(terminology: Terminology, row: Row) -> Verdict:
     """Hold one mention's codings against the reader's."""
     accepted = {pair for name in row.concepts for pair in terminology.named(name)}
     above = {pair for system, code in accepted for pair in terminology.ancestors(Coding(system, code, "", ""))}
-    links = terminology.links(row.mention, row.context)
+    links = [link for link in terminology.links(row.mention, row.context) if link.system not in INDEXES]
     icd = next((link.code for link in links if link.system == "icd10cm"), None)
     others = [link for link in links if link.system != "icd10cm"]
     good = [

@@ -23,7 +23,7 @@ _STAGED = re.compile(
     re.I,
 )
 _NO_SITE = re.compile(
-    r"effusion|thrombus|tumor|sclerosis|ascites|metasta|baffle|phantom|secondary|\bgraft|shunt", re.I
+    r"effusion|thrombus|tumor|sclerosis|ascit|fluid$|metasta|baffle|phantom|secondary|\bgraft|shunt", re.I
 )  # conditions and devices among the anatomy
 _ANATOMY_CIDS = (
     *(
@@ -264,6 +264,8 @@ def read_dicom() -> tuple[dict[str, Concept], dict[str, Concept]]:
                         concept.name = concept.synonyms[0]
         return out
 
-    sites = {key: concept for key, concept in group(_ANATOMY_CIDS).items() if not _NO_SITE.search(concept.name)}
+    sites = {
+        key: concept for key, concept in group(_ANATOMY_CIDS).items() if not any(map(_NO_SITE.search, concept.synonyms))
+    }
     found = {key: concept for key, concept in group(_FINDING_CIDS).items() if key not in sites}
     return sites, found

@@ -23,8 +23,8 @@ from models.terminology.tables import ITSELF, SHIPPED, SYSTEMS, Tables
 from models.terminology.words import Words, key_of, plain
 
 CACHED = 32768
-_LISTS = ("stop", "preposition", "vague", "lower", "vague condition", "place", "known")
-_INDEXES = frozenset({"mondo", "gamuts", "radelement"})  # reached through the others; a chart has no use for them
+_LISTS = ("stop", "preposition", "vague", "lower", "vague_conditions", "loose_conditions", "place", "known")
+INDEXES = frozenset({"mondo", "gamuts", "radelement"})  # reached through the others; a chart has no use for them
 _SIDES = ("left", "right", "bilateral")
 
 
@@ -46,7 +46,7 @@ class Terminology:
         self._vague = frozenset(listed["vague"])
         self._short = rule["abbreviation"]
         self._linker = Linker(
-            tables, modifiers, sites, frozenset(listed["place"]), frozenset(listed["vague condition"])
+            tables, modifiers, sites, frozenset(listed["place"]), listed["vague_conditions"], listed["loose_conditions"]
         )
         self._cached = lru_cache(CACHED)(self._links)
         self._expansions = lru_cache(256)(self._expand)
@@ -76,7 +76,7 @@ class Terminology:
 
         certainty: how sure the report is; then only codings that may stand for it (`certainty.may_stand`).
         """
-        found = [link for link in self.links(mention, context) if link.system not in _INDEXES]
+        found = [link for link in self.links(mention, context) if link.system not in INDEXES]
         allowed = found if certainty is None else [x for x in found if may_stand(x, certainty, self._uncertain)]
         return tuple(Coding(SYSTEMS.get(x.system, x.system), x.code, x.display, x.match) for x in allowed)
 

@@ -62,6 +62,11 @@ def test_word_order_side_plural_and_spelling_do_not_matter(terminology: Terminol
     assert codes(terminology, mention)[ICD].startswith(code[:3])
 
 
+@pytest.mark.parametrize("mention", ["ascites", "free fluid", "free fluid in the pelvis"])
+def test_a_fluid_that_is_a_condition_is_no_place(terminology: Terminology, mention: str) -> None:
+    assert codes(terminology, mention, StudyContext(modality="CT", body_part="abdomen"))[ICD] == "R18.8"
+
+
 def test_an_abbreviation_is_read_by_its_study(terminology: Terminology) -> None:
     assert codes(terminology, "PE", CHEST_CT)[ICD] == "I26.99"
     assert ICD not in codes(terminology, "PE", StudyContext())
