@@ -14,6 +14,7 @@ from models.report import Span
 
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n\s*\n")
+_LONGEST = 200
 _EDGE = re.compile(r"[.!?;:](?:\s|$)|\n")
 
 
@@ -21,20 +22,23 @@ class Said:
     """The sentences said so far."""
 
     def __init__(self) -> None:
-        self._words = " "
-        self._starts: set[int] = set()
+        self._words: list[str] = []
+        self._starts: list[int] = []
         self._ends: set[int] = set()
+        self._of_length: dict[int, set[tuple[str, ...]]] = {}
 
     def add(self, text: str) -> None:
         """Take in a text."""
+        self._ends.add(len(self._words))
         end = 0
         for match in _WORD.finditer(text):
             if end == 0 or _EDGE.search(text, end, match.start()):
-                self._ends.add(len(self._words) - 1)
-                self._starts.add(len(self._words))
-            self._words += _plain(match[0]) + " "
+                self._ends.add(len(self._words))
+                self._starts.append(len(self._words))
+            self._words.append(_plain(match[0]))
             end = match.end()
-        self._ends.add(len(self._words) - 1)
+        self._ends.add(len(self._words))
+        self._of_length.clear()
 
     def new_in(self, text: str) -> tuple[Span, ...]:
         """The parts of a text that were not said: all of it when half or more is new, else the new sentences alone."""
@@ -58,13 +62,16 @@ class Said:
             yield from (part for part in parts if any(map(str.isalpha, text[part.start : part.end])))
 
     def _holds(self, text: str) -> bool:
-        words = f" {' '.join(_words(text))} "
-        at = self._words.find(words)
-        while at >= 0:
-            if at + 1 in self._starts and at + len(words) - 1 in self._ends:
-                return True
-            at = self._words.find(words, at + 1)
-        return False
+        """Whether these words stood from an edge of a sentence or line to another one."""
+        words = _words(text)
+        length = len(words)
+        if length > _LONGEST:
+            return False
+        if length not in self._of_length:
+            self._of_length[length] = {
+                tuple(self._words[at : at + length]) for at in self._starts if at + length in self._ends
+            }
+        return tuple(words) in self._of_length[length]
 
 
 def _split(text: str, span: Span, at: re.Pattern[str]) -> list[Span]:

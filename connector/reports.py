@@ -45,7 +45,7 @@ class ReportSettings(BaseSettings):
     )
     max_document_bytes: int = Field(20_000_000, ge=1000, description="largest document of a report that is read")
     max_document_pages: int = Field(100, ge=1, description="most pages of a PDF that is read")
-    max_document_chars: int = Field(1_000_000, ge=1000, description="longest text of a document that is read")
+    max_document_chars: int = Field(300_000, ge=1000, description="longest text of a document that is read")
     max_results: int = Field(200, ge=0, description="most result Observations of a report that are read")
 
     @field_validator("report_statuses")

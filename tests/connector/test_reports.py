@@ -275,6 +275,13 @@ def test_a_conclusion_that_the_document_only_thinks_possible_is_not_dropped() ->
     assert text_of(resource) == f"{TEXT}\n\nIMPRESSION:\nRight lower lobe pneumonia."
 
 
+def test_a_conclusion_that_the_document_goes_on_to_deny_is_not_dropped() -> None:
+    document = "FINDINGS: Left nodule is thought to be unlikely."
+    assert text_of(report(presentedForm=[form(document)], conclusion="Left nodule.")).endswith(
+        "IMPRESSION:\nLeft nodule."
+    )
+
+
 def test_numbers_of_a_list_do_not_make_a_conclusion_new() -> None:
     resource = report(presentedForm=[form(TEXT)], conclusion="1. Left upper lobe nodule.\n2. No effusion.")
     assert text_of(resource) == TEXT
@@ -407,6 +414,23 @@ def test_more_results_than_allowed_are_too_large() -> None:
     results = [observation(f"o{number}", valueString=f"Nodule {number}.") for number in range(21)]
     with pytest.raises(DocumentTooLarge):
         text_of(report(contained=results, result=[{"reference": f"#{result['id']}"} for result in results]))
+
+
+def test_an_empty_narrative_is_not_read() -> None:
+    with pytest.raises(EmptyReport):
+        text_of(report(text={"status": "empty", "div": "<div>No narrative.</div>"}))
+
+
+def test_what_is_new_in_another_form_points_back_to_its_place_there() -> None:
+    again = "ACME HOSPITAL\n" + TEXT.replace("No effusion", "Small effusion")
+    resource = report(presentedForm=[form(TEXT), form(again)])
+    text, sources = compose(read_pieces(resource, NoServer(), LIMITS, 20).pieces)
+    assert [_in_element(source, again) for source in sources[1:]] == ["ACME HOSPITAL", "Small effusion."]
+    assert [text[source.span.start : source.span.end] for source in sources] == [
+        TEXT,
+        "ACME HOSPITAL",
+        "Small effusion.",
+    ]
 
 
 def test_every_character_read_points_back_to_its_element() -> None:
