@@ -46,6 +46,9 @@ class WebSettings(BaseSettings):
     )
     notify_max_bytes: int = Field(16_000_000, ge=1000, description="longest body of a notification")
     notify_timeout_seconds: float = Field(30.0, gt=0, description="longest time a sender may take over a body")
+    notify_per_second: float = Field(
+        200.0, gt=0, description="notifications taken a second; bursts of five seconds' worth"
+    )
     gap_grace_seconds: float = Field(3.0, ge=0, description="how late a notification may come before it counts as lost")
 
 
@@ -86,6 +89,29 @@ def create_app(
     return app
 
 
+class _Rate:
+    """So many a second, and five seconds' worth at once: a replayed notification passes every check.
+
+    For the event loop only.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._most = per_second * 5
+        self._left = self._most
+        self._at = time.monotonic()
+
+    def allows(self) -> bool:
+        """Whether one more may come now."""
+        now = time.monotonic()
+        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class _Notify:
     """One notification from its last byte to its answer."""
 
@@ -94,9 +120,12 @@ class _Notify:
         self._signatures = signatures
         self._intake = intake
         self._metrics = metrics
+        self._rate = _Rate(settings.notify_per_second)
 
     async def answer(self, request: Request) -> Response:
-        """200 once the broker has it; 401, 400, 408, 413, and 503 with Retry-After. Never a body."""
+        """200 once the broker has it; 400, 401, 408, 413, and 429 and 503 with Retry-After. Never a body."""
+        if not self._rate.allows():
+            return self._refuse(429, "rate", headers=_RETRY_AFTER)
         try:
             async with asyncio.timeout(self._settings.notify_timeout_seconds):
                 body = await self._read(request)

@@ -53,7 +53,9 @@ class Connector:
         self, method: str = "POST", tail: str = "", body: bytes = b"", headers: dict[str, str] | None = None
     ) -> httpx.Response:
         given = SECRET if headers is None else headers
-        return httpx.request(method, f"{self.url}/fhir-notify{tail}", content=body, headers=given, trust_env=False)
+        return httpx.request(
+            method, f"{self.url}/fhir-notify{tail}", content=body, headers=given, timeout=60, trust_env=False
+        )
 
     def counted(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"gamut_{name}", labels) or 0.0
@@ -166,6 +168,17 @@ def test_a_sender_who_never_ends_is_sent_away(empty_broker_url: str, listening: 
     line.endheaders(b"{")
     assert line.getresponse().status == 408
     line.close()
+
+
+def test_a_flood_is_held_back_and_told_when_to_come_again(
+    empty_broker_url: str, listening: Callable[[Any], str]
+) -> None:
+    connector = Connector(empty_broker_url, listening, notify_per_second=0.2)
+    answers = [connector.send(body=REPORT) for _ in range(10)]
+    held = [answer for answer in answers if answer.status_code == 429]
+    assert answers[0].status_code == 200
+    assert {(answer.content, answer.headers["Retry-After"]) for answer in held} == {(b"", "5")}
+    assert connector.queue.depth() == len(answers) - len(held)
 
 
 def test_the_path_can_be_configured(empty_broker_url: str, listening: Callable[[Any], str]) -> None:
