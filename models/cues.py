@@ -69,7 +69,7 @@ def _cues() -> _Cues:
             for sure, words in table["just_before"].items()
         ),
         after=tuple(
-            (Certainty(sure), re.compile(rf"(?i)\s+(?:{_any(words)})(?=\s*(?:[.,;:)]|$))"))
+            (Certainty(sure), re.compile(rf"(?i)\s*(?:{_any(words)})(?=\s*(?:[.,;:)]|$))"))
             for sure, words in table["just_after"].items()
         ),
     )

@@ -20,6 +20,15 @@ def read(text: str, quote: str, certainty: Certainty = PRESENT) -> Certainty:
         ("The appendix is normal without abscess.", "abscess"),
         ("A fracture is not seen.", "fracture"),
         ("The effusion has resolved.", "effusion"),
+        ("Pneumothorax: None.", "Pneumothorax"),
+        ("Pleural effusion: Absent", "Pleural effusion"),
+        ("Consolidation: No.", "Consolidation"),
+        ("Neither effusion nor pneumothorax.", "effusion"),
+        ("Neither effusion nor pneumothorax.", "pneumothorax"),
+        ("Pulmonary embolism has been excluded.", "Pulmonary embolism"),
+        ("The nodule is no longer seen.", "nodule"),
+        ("No consolidation to suggest pneumonia.", "pneumonia"),
+        ("Findings are not consistent with pneumonia.", "pneumonia"),
     ],
 )
 def test_what_the_report_denies_is_never_said_to_be_there(text: str, quote: str) -> None:
@@ -35,6 +44,11 @@ def test_what_the_report_denies_is_never_said_to_be_there(text: str, quote: str)
         ("No pneumothorax. Effusion is seen.", "Effusion"),
         ("Nodule is likely a granuloma.", "Nodule"),
         ("Non-displaced fracture.", "displaced fracture"),
+        ("No effusion, and a large pneumothorax is seen.", "pneumothorax"),
+        ("No worsening of the subdural hematoma.", "subdural hematoma"),
+        ("No resolution of the pneumothorax.", "pneumothorax"),
+        ("No other fracture than that of the left hip.", "left hip"),
+        ("Fracture: no effusion.", "Fracture"),
     ],
 )
 def test_a_denial_of_something_else_lowers_nothing(text: str, quote: str) -> None:
@@ -48,6 +62,10 @@ def test_a_denial_of_something_else_lowers_nothing(text: str, quote: str) -> Non
         ("Opacity, suspicious for early pneumonia.", "pneumonia", PROBABLE),
         ("This may represent a metastasis.", "metastasis", POSSIBLE),
         ("Malignancy cannot be excluded.", "Malignancy", POSSIBLE),
+        ("Appearance suggests pneumonia.", "pneumonia", PROBABLE),
+        ("Worrisome for malignancy.", "malignancy", PROBABLE),
+        ("CT to rule out fracture.", "fracture", POSSIBLE),
+        ("Rule out fracture.", "fracture", POSSIBLE),
     ],
 )
 def test_what_the_report_suspects_is_no_more_than_suspected(text: str, quote: str, certainty: Certainty) -> None:
