@@ -14,7 +14,7 @@ WORKDIR /app
 # Dependencies first, from the project's own list: they, and the compiling, are done again only when it changes.
 COPY pyproject.toml README.md ./
 RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > needed.txt \
- && pip install --no-binary llama-cpp-python --requirement needed.txt setuptools \
+ && pip install --no-binary llama-cpp-python --requirement needed.txt 'setuptools>=77' \
  && ls /opt/gamut/lib/ggml/libggml-cpu-*.so
 COPY . .
 RUN pip install --no-deps --no-build-isolation --editable . \
