@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from models.conclusion import conclude
 from models.constraint import Quote
-from models.cues import lowered
+from models.cues import lowered, names_something
 from models.differential import group_differential
 from models.engine import Engine
 from models.errors import EmptyReport, ReportTooLong
@@ -100,6 +101,7 @@ class Analyzer:
         return [
             replace(quote, start=written.places[quote.start], end=written.places[quote.end - 1] + 1)
             for quote in constraint.quotes
+            if names_something(written.text[quote.start : quote.end])
         ]
 
     def _finding(self, report: Report, section: SectionKind, quote: Quote, ends: Sequence[Span]) -> Finding:
@@ -129,11 +131,15 @@ class Analyzer:
         differential: Sequence[DifferentialGroup],
         deadline: float | None,
     ) -> Impression | None:
-        """A draft from the findings alone: what the radiologist's own impression says is no source for it."""
+        """A draft from the findings alone: what the radiologist's own impression says is no source for it.
+
+        What the report takes back later on (impression, addendum) is no source either.
+        """
+        standing = {f for c in conclude(findings) for f in c.mentions if not c.is_less_sure_than(f.certainty)}
         listed = {
             Mention(f.certainty, " ".join(f.quote.split())): i
             for i, f in enumerate(findings)
-            if f.section in _DRAFTED_FROM
+            if f.section in _DRAFTED_FROM and f in standing
         }
         if not listed:
             return None

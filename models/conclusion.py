@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from models.report import Certainty, DifferentialGroup, Finding, SectionKind
 
 _RANK = {SectionKind.ADDENDUM: 2, SectionKind.IMPRESSION: 1}
+_ORDER = tuple(Certainty)
 _FUNCTION_WORDS = frozenset(["a", "an", "the", "of", "in", "at", "on", "to", "with", "and", "is", "are"])
 
 
@@ -31,6 +32,10 @@ class Condition:
     def certainty(self) -> Certainty:
         """What the report finally says of it."""
         return self.finding.certainty
+
+    def is_less_sure_than(self, certainty: Certainty) -> bool:
+        """Whether the report ends less sure of it than this."""
+        return _ORDER.index(self.certainty) > _ORDER.index(certainty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,9 @@ def conclude_differential(
     return tuple(differentials)
 
 
-def _weight(finding: Finding) -> tuple[int, int]:
-    return _RANK.get(finding.section, 0), finding.span.start
+def _weight(finding: Finding) -> tuple[int, bool, int]:
+    # "Right lung: nodule. Left lung: no nodule." In one section a denial is of another place, and takes nothing back.
+    return _RANK.get(finding.section, 0), finding.certainty is not Certainty.ABSENT, finding.span.start
 
 
 def _singular(word: str) -> str:

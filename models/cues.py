@@ -31,6 +31,7 @@ class _Cues:
     short_ends: re.Pattern[str]
     before: tuple[tuple[Certainty, re.Pattern[str]], ...]
     after: tuple[tuple[Certainty, re.Pattern[str]], ...]
+    nothing: frozenset[str]
 
 
 def lowered(text: str, sentence: Span, quote: Span, certainty: Certainty) -> Certainty:
@@ -42,6 +43,11 @@ def lowered(text: str, sentence: Span, quote: Span, certainty: Certainty) -> Cer
     said += [sure for sure, pattern in _cues().before if pattern.search(before)]
     said += [sure for sure, pattern in _cues().after if pattern.match(after)]
     return max(said, key=_ORDER.index)
+
+
+def names_something(quote: str) -> bool:
+    """Whether a quote holds a word that may name a condition, and not only cue words, sides and sizes."""
+    return any(len(word) > 1 and word not in _cues().nothing for word in re.findall(r"[^\W\d_]+", quote.lower()))
 
 
 def _denied(before: str) -> bool:
@@ -57,13 +63,13 @@ def _denied(before: str) -> bool:
 @cache
 def _cues() -> _Cues:
     table = tomllib.loads((Path(__file__).parent / "cues.toml").read_text(encoding="utf-8"))
-    ends = _any(table["scope"]["ends"])
+    ends = rf"[.;:()]|\b(?:{_any(table['scope']['ends'])})\b|,\s*(?:{_any(table['scope']['begins'])})\b"
     return _Cues(
         denial=re.compile(rf"(?i)(?<![\w-])(?:{_any(table['before']['absent'])})(?![\w-])"),
         no_denial=re.compile(rf"(?i)(?:{_any(table['scope']['not_denials'])})\b"),
-        ends=re.compile(rf"(?i)[.;:()]|\b(?:{ends})\b"),
+        ends=re.compile(rf"(?i){ends}"),
         short=re.compile(rf"(?i){_any(table['scope']['short'])}"),
-        short_ends=re.compile(rf"(?i)[.,;:()]|\b(?:{ends})\b"),
+        short_ends=re.compile(rf"(?i),|{ends}"),
         before=tuple(
             (Certainty(sure), re.compile(rf"(?i)(?<![\w-])(?:{_any(words)}){_SMALL}\s*$"))
             for sure, words in table["just_before"].items()
@@ -72,6 +78,7 @@ def _cues() -> _Cues:
             (Certainty(sure), re.compile(rf"(?i)\s*(?:{_any(words)})(?=\s*(?:[.,;:)]|$))"))
             for sure, words in table["just_after"].items()
         ),
+        nothing=frozenset(table["nothing"]["words"]),
     )
 
 

@@ -22,9 +22,12 @@ def draft_impression(
     offered = {candidate: group.finding for group in differential for candidate in group.candidates}
     statements: list[tuple[str, tuple[int, ...]]] = []
     said: set[int] = set()
-    for index in chosen:
-        if index in said or findings[index].certainty is Certainty.ABSENT:
+    for choice in chosen:
+        if choice in said or findings[choice].certainty is Certainty.ABSENT:
             continue
+        # A candidate is never said without the finding that it may explain.
+        anchor = offered.get(choice)
+        index = choice if anchor is None or anchor in said else anchor
         followers = [c for c in chosen if offered.get(c) == index and c not in said and c != index]
         said.update((index, *followers))
         statements.append((_sentence(findings, index, followers), (index, *followers)))

@@ -27,6 +27,11 @@ def test_within_a_section_the_later_mention_wins() -> None:
     assert condition.certainty is Certainty.PRESENT
 
 
+def test_a_denial_elsewhere_in_the_same_section_takes_nothing_back() -> None:
+    (nodule,) = conclude([finding("nodule", "present", start=0), finding("nodule", "absent", start=20)])
+    assert nodule.certainty is Certainty.PRESENT
+
+
 def test_other_words_are_another_condition() -> None:
     conditions = conclude([finding("left pleural effusion", "present"), finding("right pleural effusion", "absent")])
     assert [c.key for c in conditions] == ["left pleural effusion", "right pleural effusion"]

@@ -1,6 +1,6 @@
 import pytest
 
-from models.cues import lowered
+from models.cues import lowered, names_something
 from models.report import Certainty, Span
 
 PRESENT, PROBABLE, POSSIBLE, ABSENT = Certainty
@@ -20,6 +20,9 @@ def read(text: str, quote: str, certainty: Certainty = PRESENT) -> Certainty:
         ("The appendix is normal without abscess.", "abscess"),
         ("A fracture is not seen.", "fracture"),
         ("The effusion has resolved.", "effusion"),
+        ("Resolved effusion.", "effusion"),
+        ("There is not a fracture.", "fracture"),
+        ("No large pleural effusion.", "pleural effusion"),
         ("Pneumothorax: None.", "Pneumothorax"),
         ("Pleural effusion: Absent", "Pleural effusion"),
         ("Consolidation: No.", "Consolidation"),
@@ -42,6 +45,7 @@ def test_what_the_report_denies_is_never_said_to_be_there(text: str, quote: str)
         ("No effusion but a small pneumothorax.", "pneumothorax"),
         ("Fracture without displacement, joint effusion.", "joint effusion"),
         ("No pneumothorax. Effusion is seen.", "Effusion"),
+        ("No effusion, large pneumothorax.", "pneumothorax"),
         ("Nodule is likely a granuloma.", "Nodule"),
         ("Non-displaced fracture.", "displaced fracture"),
         ("No effusion, and a large pneumothorax is seen.", "pneumothorax"),
@@ -75,3 +79,13 @@ def test_what_the_report_suspects_is_no_more_than_suspected(text: str, quote: st
 @pytest.mark.parametrize("certainty", [PROBABLE, POSSIBLE, ABSENT])
 def test_a_certainty_is_never_raised(certainty: Certainty) -> None:
     assert read("Likely a granuloma.", "granuloma", certainty) is certainty
+
+
+@pytest.mark.parametrize("quote", ["Negative", "resolved", "left", "No", "3 cm", "acute"])
+def test_cue_words_alone_name_no_condition(quote: str) -> None:
+    assert not names_something(quote)
+
+
+def test_a_condition_is_named_with_or_without_its_side() -> None:
+    assert names_something("left cyst")
+    assert names_something("PE")

@@ -26,8 +26,14 @@ def test_a_finding_is_said_with_its_candidates_and_what_is_denied_comes_last() -
     assert draft.evidence == ((0, 1, 2), (3, 4))
 
 
+def test_a_candidate_is_never_said_without_the_finding_that_it_may_explain() -> None:
+    draft = draft_impression(FINDINGS, GROUPS, [2])
+    assert draft is not None
+    assert draft.statements == ("Right lower lobe consolidation, possibly COVID-19.",)
+
+
 def test_no_statement_is_surer_than_its_finding() -> None:
-    draft = draft_impression(FINDINGS, GROUPS, [1, 2])
+    draft = draft_impression(FINDINGS, [], [1, 2])
     assert draft is not None
     assert draft.statements == ("Probable pneumonia.", "Possible COVID-19.")
 
