@@ -5,11 +5,13 @@ Finds codes in open tables and never makes one up; says nothing when unsure. Kno
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from models.errors import TerminologyError
 from models.report import Certainty, Coding, StudyContext
 from models.terminology import rules
 from models.terminology.certainty import may_stand
@@ -25,6 +27,7 @@ from models.terminology.words import Words, key_of, plain
 CACHED = 32768
 _LISTS = ("stop", "preposition", "vague", "lower", "vague_conditions", "loose_conditions", "place", "known")
 INDEXES = frozenset({"mondo", "gamuts", "radelement"})  # reached through the others; a chart has no use for them
+_TABLES = ("form", "site", "modifier", "abbreviation")
 _SIDES = ("left", "right", "bilateral")
 
 
@@ -33,9 +36,7 @@ class Terminology:
 
     def __init__(self, tables: Tables, settings: TerminologySettings) -> None:
         self._tables, self._uncertain = tables, settings.icd10cm_uncertain
-        rule: dict[str, list[tuple[str, str, str]]] = {}
-        for kind, source, target, extra in tables.query("SELECT kind, source, target, extra FROM rule"):
-            rule.setdefault(kind, []).append((source, target, extra))
+        rule = _rules(tables)
         listed = {kind: [source for source, _, _ in rule[kind]] for kind in _LISTS}
         forms = {tuple(source.split()): tuple(target.split()) for source, target, _ in rule["form"]}
         sites = {tuple(part.split()): [tuple(w.split()) for w in wholes.split("|")] for part, wholes, _ in rule["site"]}
@@ -155,3 +156,19 @@ class Terminology:
     def _exact(self, link: Link, mention: str) -> Link:
         same = not link.dropped and link.cost == 0 and mention.strip().casefold() == link.name.casefold()
         return replace(link, match="exact") if same else link
+
+
+def _rules(tables: Tables) -> dict[str, list[tuple[str, str, str]]]:
+    """The word rules by kind, as (source, target, extra). Raises TerminologyError when a kind is missing."""
+    rule: dict[str, list[tuple[str, str, str]]] = {}
+    try:
+        for kind, source, target, extra in tables.query("SELECT kind, source, target, extra FROM rule"):
+            rule.setdefault(kind, []).append((source, target, extra))
+    except sqlite3.DatabaseError:
+        raise TerminologyError("the terminology tables are damaged: run `gamut terminology build`") from None
+    missing = [kind for kind in (*_LISTS, *_TABLES) if kind not in rule]
+    if missing:
+        raise TerminologyError(
+            f"the terminology tables are of another version (no {', '.join(missing)}): run `gamut terminology build`"
+        )
+    return rule

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from models.report import Certainty, StudyContext
 from models.terminology import Terminology
 from models.terminology.score import judge, read_gold, summary
 from models.terminology.settings import TerminologySettings
+from models.terminology.tables import SHIPPED
 
 SNOMED = "http://snomed.info/sct"
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -116,6 +120,24 @@ def test_missing_damaged_or_old_tables_are_refused_by_name(tmp_path: Path) -> No
     damaged.write_bytes(b"not a database, just bytes" * 100)
     with pytest.raises(TerminologyError):
         Terminology.open(damaged)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE meta SET value = '0' WHERE name = 'version'",
+        "DELETE FROM rule WHERE kind = 'known'",
+        "DELETE FROM rule WHERE kind = 'abbreviation'",
+        "DROP TABLE rule",
+    ],
+)
+def test_tables_of_another_version_are_refused_with_the_cure(tmp_path: Path, change: str) -> None:
+    other = tmp_path / "other.sqlite"
+    shutil.copyfile(SHIPPED, other)
+    with closing(sqlite3.connect(other)) as database, database:
+        database.execute(change)
+    with pytest.raises(TerminologyError, match="run `gamut terminology build`"):
+        Terminology.open(other)
 
 
 def test_the_tables_agree_with_the_word_data_beside_them(terminology: Terminology) -> None:
