@@ -35,6 +35,7 @@ class Faults:
         switches = self._board.now
         self._count(f"request {scope['method']}")
         if switches.drop_connections:
+            await _take_body(receive)
             await self._cut(send)
             return
         await asyncio.sleep(switches.slow_seconds)
@@ -72,6 +73,12 @@ class Faults:
     def _count(self, name: str) -> None:
         with self._lock:
             self._counts[name] += 1
+
+
+async def _take_body(receive: Receive) -> None:
+    """Take the whole request: a connection that is closed over unread bytes is reset, and the cut may not be seen."""
+    while (await receive()).get("more_body", False):
+        pass
 
 
 async def _swallow(message: Message) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -54,6 +56,21 @@ def test_connections_are_cut_before_anything_is_done(sandbox: Any) -> None:
         _put(sandbox, 1)
     sandbox.switch()
     assert sandbox.ids("/Observation") == []
+
+
+def test_a_connection_is_cut_only_when_the_request_is_there_so_that_every_client_sees_the_same(
+    sandbox: Any, until: Callable[..., None]
+) -> None:
+    sandbox.switch(drop_connections=True)
+    url = httpx.URL(sandbox.base)
+    with socket.create_connection((url.host, url.port), timeout=20) as client:
+        client.sendall(b"PUT /fhir/Observation/1 HTTP/1.1\r\nHost: chart\r\nContent-Length: 2\r\n\r\n")
+        until(lambda: sandbox.stats()["requests"].get("request PUT") == 1)
+        assert "cut" not in sandbox.stats()["requests"]
+        client.sendall(b"{}")
+        until(lambda: sandbox.stats()["requests"].get("cut") == 1)
+        with client.makefile("rb") as answer:
+            assert answer.read().endswith(b"\r\n\r\n")
 
 
 def test_an_answer_is_lost_though_the_write_was_done(sandbox: Any) -> None:
