@@ -48,9 +48,10 @@ def demo(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     fhir_port: FhirPort = 8081,
-    state: Annotated[Path, typer.Option(help="Folder of the chart and the logs; it is emptied first")] = Path(
-        ".state/demo"
-    ),
+    state: Annotated[
+        Path,
+        typer.Option(help="Folder of the chart and the logs, new, empty or an earlier demo's, whose chart is deleted"),
+    ] = Path(".state/demo"),
     leave: Annotated[bool, typer.Option("--exit", help="End after the summary: 0, or 1 if anything failed")] = False,
 ) -> None:
     """Run everything, file 25 fictional reports of ten patients, and show how they are read."""

@@ -4,6 +4,7 @@
     `-- WorkError
         |-- TooManyStarts       the model started on this report again and again and never came back (final)
         |-- UnknownDeadLetter   no dead letter of that report
+        |-- ForeignState        a folder that the demonstration would empty and did not make
         `-- GroupError
             |-- PortTaken       another process listens where one of the group must
             |-- NotReady        a process did not answer in its time
@@ -27,6 +28,10 @@ class TooManyStarts(WorkError):
 
 class UnknownDeadLetter(WorkError):
     """There is no dead letter of that report."""
+
+
+class ForeignState(WorkError):
+    """The folder holds something that the demonstration did not put there; it is not emptied."""
 
 
 class GroupError(WorkError):

@@ -101,8 +101,7 @@ def running(
 
     Raises PortTaken, NotReady, StartRefused, FhirError.
     """
-    for port in (place.port, place.fhir_port):
-        _check_free(place.host, port)
+    check_ports(place)
     (place.state / "broker").mkdir(parents=True, exist_ok=True)
     settings = place.settings()
     group = Group(parts(place, settings), say, logs)
@@ -178,6 +177,12 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=5, trust_env=False).is_success
     except httpx.HTTPError:
         return False
+
+
+def check_ports(place: Place) -> None:
+    """Return when the ports that people choose are free. Raises PortTaken."""
+    for port in (place.port, place.fhir_port):
+        _check_free(place.host, port)
 
 
 def _check_free(host: str, port: int) -> None:

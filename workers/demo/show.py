@@ -5,7 +5,6 @@ Asks the chart and the dead letters only, as anybody could from outside; knows n
 
 from __future__ import annotations
 
-import shutil
 import signal
 import threading
 import time
@@ -27,7 +26,8 @@ from connector.standing import read_standing
 from connector.vocabulary import DENIED, DIFFERENTIAL, IMPRESSION
 from workers.dead import DeadLetter, DeadLetters
 from workers.demo.charts import load_charts, patient_resource, report_resource, study_resource
-from workers.supervise import Place, running
+from workers.demo.state import empty_state
+from workers.supervise import Place, check_ports, running
 
 _PATIENCE_SECONDS = 600.0
 _POLL_SECONDS = 0.25
@@ -61,12 +61,15 @@ class Summary:
 
 
 def run_demo(place: Place, *, leave: bool) -> int:
-    """Run the demonstration; leave: end after the summary. Gives the exit code. Raises GroupError, FhirError."""
+    """Run the demonstration; leave: end after the summary. Gives the exit code.
+
+    Raises GroupError, ForeignState, FhirError.
+    """
     console, stop = Console(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    for kept in ("broker", "chart"):
-        shutil.rmtree(place.state / kept, ignore_errors=True)
+    check_ports(place)
+    empty_state(place.state)
     with running(place, lambda line: console.print(line, style="dim", highlight=False), stop, place.state) as settings:
         summary = _file_and_follow(place, settings, console, stop)
         _tell(summary, place, console)
