@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,13 +59,22 @@ class DicomWebSettings(BaseSettings):
         return value.rstrip("/") if value else value
 
 
+@dataclass(frozen=True, slots=True)
+class StudyHeaders:
+    """headers: one of each series that was read. modalities: of all series with images. unread: how many are left."""
+
+    headers: tuple[Dataset, ...] = ()
+    modalities: tuple[str | None, ...] = ()
+    unread: int = 0
+
+
 class DicomWeb:
     """The configured DICOMweb server; safe to use from any thread."""
 
     def __init__(self, settings: DicomWebSettings) -> None:
         self._settings = settings
 
-    def study(self, uid: str) -> tuple[Dataset, ...]:
+    def study(self, uid: str) -> StudyHeaders:
         """One header of each series of a study, of the first 16 with images; none when the server has no such study.
 
         Raises DicomUnreachable, DicomMalformed.
@@ -73,11 +83,11 @@ class DicomWeb:
             raise DicomMalformed(f"a study instance UID is not of DICOM's form ({len(uid)} characters)")
         with requests.Session() as session:
             try:
-                return tuple(_headers(self._client(session), uid))
+                return _study(self._client(session), uid)
             except requests.HTTPError as error:
                 status = error.response.status_code if error.response is not None else 0
                 if status in (404, 410):
-                    return ()
+                    return StudyHeaders()
                 raise DicomUnreachable(f"the DICOMweb server answered {status}") from None
             except requests.RequestException as error:
                 if isinstance(error, ValueError):
@@ -111,6 +121,19 @@ def read_dicom_file(path: Path) -> StudyContext:
         return header_context([pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))])
     except (InvalidDicomError, ValueError, KeyError, AttributeError, NotImplementedError, EOFError):
         raise DicomMalformed(f"{path}: not a DICOM file") from None
+
+
+def studies_context(studies: Iterable[StudyHeaders], *, complete: bool) -> StudyContext:
+    """What the headers of studies agree on. complete: whether every study answered.
+
+    Where a series was not read, what it may contradict is unknown: body part, side, and that no contrast was given.
+    """
+    studies = list(studies)
+    found = header_context(header for study in studies for header in study.headers)
+    if complete and not any(study.unread for study in studies):
+        return found
+    modality = modality_of(code for study in studies for code in study.modalities) if complete else None
+    return replace(found, modality=modality, body_part=None, laterality=None, contrast=found.contrast or None)
 
 
 def header_context(headers: Iterable[Dataset]) -> StudyContext:
@@ -150,12 +173,18 @@ def age_at(born: date, day: date) -> int | None:
     return years if 0 <= years <= OLDEST else None
 
 
-def _headers(client: Any, uid: str) -> Iterator[Dataset]:
-    """One instance's whole header a series: searches answer with few attributes, and contrast is not among them."""
+def _study(client: Any, uid: str) -> StudyHeaders:
     _keep_values_out_of_warnings()
     found = [Dataset.from_json(series) for series in client.search_for_series(uid)]
     images = [series for series in found if _text(series, "Modality") not in _NOT_IMAGES]
-    for series in images[:_SERIES]:
+    headers = tuple(_headers(client, uid, images[:_SERIES]))
+    modalities = tuple(_text(series, "Modality") for series in images)
+    return StudyHeaders(headers, modalities, len(images) - len(headers))
+
+
+def _headers(client: Any, uid: str, images: Iterable[Dataset]) -> Iterator[Dataset]:
+    """One instance's whole header a series: searches answer with few attributes, and contrast is not among them."""
+    for series in images:
         series_uid = str(series.SeriesInstanceUID)
         for instance in client.search_for_instances(uid, series_uid, limit=1)[:1]:
             instance_uid = str(Dataset.from_json(instance).SOPInstanceUID)

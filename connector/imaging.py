@@ -11,9 +11,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date
 
-from pydicom.dataset import Dataset
-
-from connector.dicom import DicomWeb, age_at, agreed, header_context, modality_of, open_dicomweb, read_dicom_file
+from connector.dicom import (
+    DicomWeb,
+    StudyHeaders,
+    age_at,
+    agreed,
+    modality_of,
+    open_dicomweb,
+    read_dicom_file,
+    studies_context,
+)
 from connector.errors import DicomError, FhirError
 from connector.fhir import Json, objects
 from connector.pieces import Server
@@ -88,13 +95,16 @@ def _resources(report: Json, references: Iterable[str], server: Server, gaps: li
 def _of_headers(studies: list[Json], dicomweb: DicomWeb | None, gaps: list[str]) -> Iterator[StudyContext]:
     if dicomweb is None:
         return
-    headers: list[Dataset] = []
-    for uid in dict.fromkeys(uid for study in studies for uid in _uids(study)):
+    found: list[StudyHeaders] = []
+    uids = dict.fromkeys(uid for study in studies for uid in _uids(study))
+    for uid in uids:
         try:
-            headers += dicomweb.study(uid)
+            found.append(dicomweb.study(uid))
         except DicomError as error:
             gaps.append(f"DICOMweb: {type(error).__name__}")
-    yield header_context(headers)
+    if unread := sum(study.unread for study in found):
+        gaps.append(f"DICOMweb: {unread} series")
+    yield studies_context(found, complete=len(found) == len(uids))
 
 
 def _of_studies(studies: list[Json]) -> StudyContext:

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Header, Response
 from fastapi.responses import RedirectResponse
 from pydicom.uid import generate_uid
 
-from connector.dicom import DicomWeb, DicomWebSettings, header_context, open_dicomweb, read_dicom_file
+from connector.dicom import DicomWeb, DicomWebSettings, StudyHeaders, header_context, open_dicomweb, read_dicom_file
 from connector.errors import DicomMalformed, DicomUnreachable, FhirBusy, FhirError, FhirNotFound
 from connector.fhir import Json
 from connector.imaging import read_context, unite
@@ -267,12 +267,14 @@ def test_ages_that_contradict_each_other_are_unknown() -> None:
 
 
 def test_dicomweb_says_what_the_headers_of_all_series_say(orthanc: str) -> None:
-    assert header_context(dicomweb(orthanc).study(CT_STUDY)) == StudyContext(modality="CT", contrast=True, sex="O")
-    assert header_context(dicomweb(orthanc).study(DX_STUDY)) == read_dicom_file(DATA / "dx.dcm")
+    assert header_context(dicomweb(orthanc).study(CT_STUDY).headers) == StudyContext(
+        modality="CT", contrast=True, sex="O"
+    )
+    assert header_context(dicomweb(orthanc).study(DX_STUDY).headers) == read_dicom_file(DATA / "dx.dcm")
 
 
 def test_a_study_that_orthanc_does_not_have_says_nothing(orthanc: str) -> None:
-    assert dicomweb(orthanc).study("1.2.3.4.5") == ()
+    assert dicomweb(orthanc).study("1.2.3.4.5") == StudyHeaders()
 
 
 def test_fhir_and_dicomweb_together_say_more_than_either(orthanc: str) -> None:
@@ -301,7 +303,7 @@ def test_several_series_are_asked_one_by_one(orthanc: str, tmp_path: Path) -> No
         httpx.post(
             f"{orthanc.removesuffix('/dicom-web')}/instances", content=(tmp_path / "x.dcm").read_bytes()
         ).raise_for_status()
-    headers = dicomweb(orthanc).study(str(dataset.StudyInstanceUID))
+    headers = dicomweb(orthanc).study(str(dataset.StudyInstanceUID)).headers
     assert len(headers) == 2
     assert header_context(headers).contrast is True
 
@@ -328,6 +330,29 @@ def test_only_the_configured_base_is_called(listening: Callable[[Any], str]) -> 
     )
     assert found.gaps == ("DICOMweb: DicomUnreachable",)
     assert strange.calls == 0
+
+
+@pytest.mark.parametrize(("agent", "contrast"), [("NONE", None), ("IOHEXOL", True)])
+def test_series_that_are_not_read_are_a_gap_and_what_they_may_say_is_unknown(
+    agent: str, contrast: bool | None, listening: Callable[[Any], str]
+) -> None:
+    report = {"imagingStudy": [{"reference": "ImagingStudy/s1"}]}
+    chart = Chart(s1=study(CT_STUDY))
+    web = dicomweb(listening(ManySeries(16, agent).app))
+    whole = read_context(report, None, chart, web)
+    agreed = StudyContext("CT", "KNEE", agent != "NONE", Laterality.LEFT, "F")
+    assert (whole.context, whole.gaps) == (agreed, ())
+    web = dicomweb(listening(ManySeries(19, agent).app))
+    part = read_context(report, None, chart, web)
+    assert (part.context, part.gaps) == (StudyContext("CT", contrast=contrast, sex="F"), ("DICOMweb: 3 series",))
+
+
+def test_a_study_that_does_not_answer_leaves_unknown_what_it_may_say(listening: Callable[[Any], str]) -> None:
+    identifier = [{"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"} for uid in (CT_STUDY, "no UID")]
+    report = {"imagingStudy": [{"reference": "ImagingStudy/s1"}]}
+    web = dicomweb(listening(ManySeries(1, "NONE").app))
+    found = read_context(report, None, Chart(s1=study(identifier=identifier)), web)
+    assert (found.context, found.gaps) == (StudyContext(sex="F"), ("DICOMweb: DicomMalformed",))
 
 
 @pytest.mark.parametrize(
@@ -378,6 +403,30 @@ class Strange:
         self.calls += 1
         self.authorized.append(authorization)
         return Response("[]", media_type="application/dicom+json")
+
+
+class ManySeries:
+    """A server with one study of so many series, each of one image, all with the same header."""
+
+    def __init__(self, series: int, agent: str) -> None:
+        self._series = series
+        self._header = header(
+            PatientSex="F", Laterality="L", BodyPartExamined="KNEE", ContrastBolusAgent=agent
+        ).to_json_dict()
+        self.app = FastAPI()
+        self.app.get("/studies/{study}/series")(self._all)
+        self.app.get("/studies/{study}/series/{uid}/instances")(lambda study, uid: self._one())
+        self.app.get("/studies/{study}/series/{uid}/instances/{image}/metadata")(lambda study, uid, image: self._one())
+
+    def _all(self, study: str) -> list[Json]:
+        """As a search answers: modality and UID alone."""
+        return [self._found(number) for number in range(self._series)]
+
+    def _one(self) -> list[Json]:
+        return [{**self._header, **self._found(1)}]
+
+    def _found(self, number: int) -> Json:
+        return header(SeriesInstanceUID=f"1.2.3.{number}", SOPInstanceUID="1.2.3.4").to_json_dict()
 
 
 class Redirecting:
