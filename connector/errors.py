@@ -13,9 +13,11 @@
     |   `-- ForeignReference          a reference outside of the configured base: never followed
     |-- ReportError
     |   |-- SubjectMissing            a report of nobody: a patient is never guessed
+    |   |-- ReportRetracted           a report that was cancelled or entered in error
     |   `-- DocumentError             a piece of the report that cannot be read
     |       |-- DocumentEncrypted     a PDF behind a password
     |       |-- DocumentScanned       a PDF of images, without text
+    |       |   `-- DocumentPartlyScanned   some of its pages are; the text of the others can be read
     |       |-- DocumentEmpty         no text in it
     |       |-- DocumentTooLarge      more bytes, pages or parts than the limit
     |       |-- DocumentBroken        wrong base64, damaged file, hostile zip or XML
@@ -116,6 +118,10 @@ class SubjectMissing(ReportError):
     """A report without a patient."""
 
 
+class ReportRetracted(ReportError):
+    """A report whose status says that it no longer holds."""
+
+
 class DocumentError(ReportError):
     """A piece of the report that cannot be read as it stands."""
 
@@ -126,6 +132,10 @@ class DocumentEncrypted(DocumentError):
 
 class DocumentScanned(DocumentError):
     """Pages of images without text."""
+
+
+class DocumentPartlyScanned(DocumentScanned):
+    """Pages of images without text among pages of text."""
 
 
 class DocumentEmpty(DocumentError):

@@ -23,7 +23,8 @@ from connector.reference import ReportReference, check_id, parse_reference
 from models.report import Report
 
 _STATUSES = frozenset({"registered", "partial", "preliminary", "modified", "final", "amended", "corrected", "appended"})
-_RETRACTED = frozenset({"cancelled", "entered-in-error"})
+RETRACTED = frozenset({"cancelled", "entered-in-error"})
+"""Statuses of reports that no longer hold."""
 
 
 class ReportSettings(BaseSettings):
@@ -125,7 +126,7 @@ def screen(report: Json, settings: ReportSettings) -> Skip | Retract | None:
         return Skip("ours")
     radiology = is_radiology(report, _tokens(settings.radiology_categories), _tokens(settings.radiology_codes))
     status = report.get("status")
-    if status in _RETRACTED and (radiology or is_category_missing(report)):
+    if status in RETRACTED and (radiology or is_category_missing(report)):
         return Retract(str(status))
     if not radiology:
         return Skip("not-radiology")

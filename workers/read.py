@@ -16,11 +16,11 @@ from typing import BinaryIO
 
 from connector.compose import compose
 from connector.documents import extract_text
-from connector.errors import DocumentBroken, DocumentTooLarge, DocumentUnsupported
+from connector.errors import DocumentBroken, DocumentTooLarge, DocumentUnsupported, ReportRetracted
 from connector.fhir import Json
 from connector.imaging import read_context, unite
 from connector.pieces import NoServer, read_pieces
-from connector.reports import ReportSettings
+from connector.reports import RETRACTED, ReportSettings
 from models.errors import GamutError
 from models.report import Analysis, Report, Source, Span, StudyContext
 from workers.pipeline import Reader
@@ -73,6 +73,8 @@ def load_report(path: str, asked: Asked, stdin: BinaryIO) -> Report:
     if resource is None:
         text = extract_text(data, _BY_SUFFIX.get(Path(path).suffix.lower(), ""), asked.settings.limits)
         return Report(path, text, _told(asked.measured, asked.told), (Source(path, Span(0, len(text))),))
+    if (status := resource.get("status")) in sorted(RETRACTED):
+        raise ReportRetracted(f"the report's status is {status}; file the version that holds")
     pieces = read_pieces(resource, NoServer(), asked.settings.limits, asked.settings.max_results).pieces
     text, sources = compose(pieces)
     study = unite([read_context(resource, _contained_patient(resource), NoServer(), None).context, asked.measured])

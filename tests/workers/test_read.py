@@ -173,6 +173,24 @@ def test_bad_files_are_named_in_their_place_and_stop_no_other(files: dict[str, P
     assert not any("Quillfeather" in error for error in errors)
 
 
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+def test_a_report_that_was_withdrawn_is_an_error(
+    status: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"resourceType": "DiagnosticReport", "status": status, "conclusion": TEXT}))
+    assert show(read_files([str(path)], StandIn(), asked(), 1), "json") == 1
+    told = f"ReportRetracted: the report's status is {status}; file the version that holds"
+    assert json.loads(capsys.readouterr().out) == {"id": str(path), "error": told}
+
+
+@pytest.mark.parametrize("status", ["final", [], {}, None])
+def test_any_other_status_is_read(status: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"resourceType": "DiagnosticReport", "status": status, "conclusion": TEXT}))
+    assert load(path).text == TEXT
+
+
 def test_files_are_read_side_by_side(files: dict[str, Path]) -> None:
     reader = StandIn(meet=threading.Barrier(3))
     assert len(list(read_files([str(files["plain.txt"])] * 6, reader, asked(), 3))) == 6
