@@ -98,8 +98,10 @@ def read(
 ) -> None:
     """Read reports from files, with no server at all: one line of JSON a file.
 
-    A file that cannot be read gives its id and its error, stops no other, and makes the exit code 1. What an option
-    says of the study overrides what the DICOM file and the report say.
+    A file that cannot be read gives its id and its error, stops no other, and makes the exit code 1. What could not be
+    read beside the rest, as an attachment on a server, is listed in `gaps`, which is there only when there is any, and
+    below a table; with --lines it goes to standard error. What an option says of the study
+    overrides what the DICOM file and the report say.
     """
     from models.logs import configure_logs
     from models.report import StudyContext

@@ -40,11 +40,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One file: its analysis, or its error as `class: message`."""
+    """One file: its analysis, or its error as `class: message`. gaps: what could not be read beside the rest."""
 
     id: str
     analysis: Analysis | None = None
     error: str | None = None
+    gaps: tuple[str, ...] = ()
 
 
 def read_files(
@@ -54,7 +55,8 @@ def read_files(
 
     def read(path: str) -> Result:
         try:
-            return Result(path, reader.analyze(load_report(path, asked, stdin or sys.stdin.buffer)))
+            report, gaps = load_report(path, asked, stdin or sys.stdin.buffer)
+            return Result(path, reader.analyze(report), gaps=gaps)
         except GamutError as error:
             return Result(path, error=f"{type(error).__name__}: {error}")
         except OSError as error:
@@ -66,19 +68,23 @@ def read_files(
     return _in_order(read, paths, threads)
 
 
-def load_report(path: str, asked: Asked, stdin: BinaryIO) -> Report:
-    """Make a report of a file: text, HTML, RTF, PDF, or a DiagnosticReport as JSON. Raises ReportError, OSError."""
+def load_report(path: str, asked: Asked, stdin: BinaryIO) -> tuple[Report, tuple[str, ...]]:
+    """Make a report of a file: text, HTML, RTF, PDF, or a DiagnosticReport as JSON; with its gaps, as a ChartReport's.
+
+    Raises ReportError, OSError.
+    """
     data = _bytes(path, asked.settings.limits.max_bytes, stdin)
     resource = _resource(path, data)
     if resource is None:
         text = extract_text(data, _BY_SUFFIX.get(Path(path).suffix.lower(), ""), asked.settings.limits)
-        return Report(path, text, _told(asked.measured, asked.told), (Source(path, Span(0, len(text))),))
+        return Report(path, text, _told(asked.measured, asked.told), (Source(path, Span(0, len(text))),)), ()
     if (status := resource.get("status")) in sorted(RETRACTED):
         raise ReportRetracted(f"the report's status is {status}; file the version that holds")
-    pieces = read_pieces(resource, NoServer(), asked.settings.limits, asked.settings.max_results).pieces
-    text, sources = compose(pieces)
-    study = unite([read_context(resource, _contained_patient(resource), NoServer(), None).context, asked.measured])
-    return Report(path, text, _told(study.context, asked.told), sources)
+    reading = read_pieces(resource, NoServer(), asked.settings.limits, asked.settings.max_results)
+    text, sources = compose(reading.pieces)
+    known = read_context(resource, _contained_patient(resource), NoServer(), None)
+    study = unite([known.context, asked.measured])
+    return Report(path, text, _told(study.context, asked.told), sources), reading.gaps + known.gaps + study.gaps
 
 
 def _in_order(read: Callable[[str], Result], paths: Iterable[str], threads: int) -> Generator[Result, None, None]:

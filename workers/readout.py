@@ -32,15 +32,21 @@ def show(results: Iterable[Result], form: str) -> int:
             print(as_json(result), flush=True)
         elif result.error is None:
             print(as_lines(result), end="", flush=True)
+            if result.gaps:
+                print(f"gamut: {result.id}: {_gaps(result)}", file=sys.stderr)
         else:
             print(f"gamut: {result.id}: {result.error}", file=sys.stderr)
     return int(failed)
 
 
 def as_json(result: Result) -> str:
-    """One line of ASCII JSON. start, end: characters of the report's text; differential: indexes into findings."""
+    """One line of ASCII JSON. start, end: characters of the report's text; differential: indexes into findings.
+
+    gaps: what could not be read beside the rest; only when there is any.
+    """
     found = {"error": result.error} if result.analysis is None else _analysis(result.analysis)
-    return json.dumps({"id": result.id, **found})
+    gaps = {"gaps": result.gaps} if result.gaps else {}
+    return json.dumps({"id": result.id, **found, **gaps})
 
 
 def as_lines(result: Result) -> str:
@@ -51,7 +57,7 @@ def as_lines(result: Result) -> str:
 
 
 def as_table(result: Result) -> Iterator[Table | Text]:
-    """For people: the findings, what they may be, the draft."""
+    """For people: the findings, what was not read, what they may be, the draft."""
     if result.analysis is None:
         yield Text(f"{result.id}: {result.error}", style="red")
         return
@@ -59,6 +65,8 @@ def as_table(result: Result) -> Iterator[Table | Text]:
     for finding in result.analysis.findings:
         table.add_row(*_cells(finding))
     yield table
+    if result.gaps:
+        yield Text(_gaps(result), style="yellow")
     for group in result.analysis.differential:
         quotes = [_quote(result.analysis.findings[index]) for index in group.candidates]
         named = "differential" if group.finding is None else _quote(result.analysis.findings[group.finding])
@@ -101,6 +109,10 @@ def _cells(finding: Finding) -> tuple[Text, ...]:
         Text(finding.certainty.value, style=_COLOURS[finding.certainty]),
         *(Text(cell) for cell in (_quote(finding), finding.site or "", side, code, f"{finding.confidence:.2f}")),
     )
+
+
+def _gaps(result: Result) -> str:
+    return f"not read: {'; '.join(result.gaps)}"
 
 
 def _quote(finding: Finding) -> str:

@@ -70,7 +70,7 @@ def asked(**more: Any) -> Asked:
 
 def load(path: Path, **more: Any) -> Report:
     """The report in a file."""
-    return load_report(str(path), asked(**more), io.BytesIO())
+    return load_report(str(path), asked(**more), io.BytesIO())[0]
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_report_is_named_by_its_path_and_its_characters_point_back_there(files
 
 
 def test_standard_input_is_a_report(files: dict[str, Path]) -> None:
-    assert load_report("-", asked(), io.BytesIO(files["document.pdf"].read_bytes())).text == TEXT
+    assert load_report("-", asked(), io.BytesIO(files["document.pdf"].read_bytes()))[0].text == TEXT
 
 
 def test_text_that_begins_with_a_brace_is_no_json(tmp_path: Path) -> None:
@@ -252,6 +252,34 @@ def test_json_says_all_that_was_found() -> None:
         "model": {"name": "gamut", "version": "1", "sha256": "ab"},
     }
     assert json.loads(as_json(Result("x", replace(FULL, impression=None))))["impression"] is None
+
+
+def test_what_was_not_read_beside_the_rest_is_said_in_every_form(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resource = {
+        "resourceType": "DiagnosticReport",
+        "presentedForm": [{"contentType": "text/plain", "url": "Binary/1"}],
+        "conclusion": TEXT,
+        "result": [{"reference": "Observation/1"}],
+        "imagingStudy": [{"reference": "ImagingStudy/1"}],
+    }
+    resource["presentedForm"] += json.loads(files["report.json"].read_text())["presentedForm"]
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(resource))
+    gaps = [
+        "DiagnosticReport.presentedForm[0].url: ForeignReference",
+        "DiagnosticReport.result[0]: ForeignReference",
+        "study or patient: ForeignReference",
+    ]
+    (result,) = read_files([str(path)], StandIn(), asked(), 1)
+    assert show([result], "json") == 0
+    assert json.loads(capsys.readouterr().out)["gaps"] == gaps
+    show([result], "table")
+    assert "".join(f"not read: {'; '.join(gaps)}".split()) in "".join(capsys.readouterr().out.split())
+    show([result], "lines")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == (as_lines(result), f"gamut: {path}: not read: {'; '.join(gaps)}\n")
 
 
 def test_json_of_a_bad_file_is_its_id_and_its_error() -> None:
