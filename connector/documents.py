@@ -15,7 +15,14 @@ from email.message import Message
 
 from bs4.dammit import EncodingDetector
 
-from connector.errors import DocumentBroken, DocumentEmpty, DocumentEncoding, DocumentTooLarge, DocumentUnsupported
+from connector.errors import (
+    DocumentBroken,
+    DocumentEmpty,
+    DocumentEncoding,
+    DocumentError,
+    DocumentTooLarge,
+    DocumentUnsupported,
+)
 from connector.markup import markup_text
 from connector.pdf import pdf_text
 from connector.rtf import rtf_text
@@ -59,10 +66,13 @@ class DocumentLimits:
     max_chars: int
 
 
-def extract_text(data: bytes, content_type: str, limits: DocumentLimits) -> str:
+def extract_text(
+    data: bytes, content_type: str, limits: DocumentLimits, unread: list[DocumentError] | None = None
+) -> str:
     """Text of a document. Plain text is as it was encoded, its byte order mark apart; the rest has `\\n` line ends.
 
-    content_type: as in HTTP, with its charset; empty when nobody said. Raises the classes below DocumentError.
+    content_type: as in HTTP, with its charset; empty when nobody said. unread: takes an error for each part that
+    cannot be read beside the rest; without it such a document raises it. Raises the classes below DocumentError.
     """
     if len(data) > limits.max_bytes:
         raise DocumentTooLarge(f"{len(data)} bytes; GAMUT_MAX_DOCUMENT_BYTES allows {limits.max_bytes}")
@@ -71,7 +81,7 @@ def extract_text(data: bytes, content_type: str, limits: DocumentLimits) -> str:
     kind, charset = kind_of(data, content_type), _charset(content_type)
     if data.startswith(_FOREIGN):
         raise DocumentBroken(f"an archive, a program or a picture that says it is {kind}")
-    text = _read(kind, data, charset, limits)
+    text = _read(kind, data, charset, limits, unread)
     if not text.strip():
         raise DocumentEmpty(f"{len(data)} bytes of {kind} without text")
     if len(text) > limits.max_chars:
@@ -110,9 +120,11 @@ def decode_base64(data: str, max_bytes: int) -> bytes:
         raise DocumentBroken(f"{len(data)} characters that are not base64") from None
 
 
-def _read(kind: str, data: bytes, charset: str | None, limits: DocumentLimits) -> str:
+def _read(
+    kind: str, data: bytes, charset: str | None, limits: DocumentLimits, unread: list[DocumentError] | None
+) -> str:
     if kind == "pdf":
-        return pdf_text(data, limits.max_pages, limits.max_chars)
+        return pdf_text(data, limits.max_pages, limits.max_chars, unread)
     if kind == "rtf":
         return rtf_text(data)
     if kind == "html":

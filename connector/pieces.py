@@ -18,7 +18,14 @@ from connector.documents import (
     extract_text,
     kind_of,
 )
-from connector.errors import DocumentTooLarge, DocumentUnsupported, FhirError, FhirNotFound, ForeignReference
+from connector.errors import (
+    DocumentError,
+    DocumentTooLarge,
+    DocumentUnsupported,
+    FhirError,
+    FhirNotFound,
+    ForeignReference,
+)
 from connector.fhir import Json, objects
 from connector.identity import is_ours
 from connector.radiology import tables, tokens
@@ -119,7 +126,9 @@ def _forms(
             continue
         try:
             data, content_type = _bytes(attachment, report, server, limits)
-            text = extract_text(data, content_type, limits)
+            unread: list[DocumentError] = []
+            text = extract_text(data, content_type, limits, unread)
+            failed += [(path, error) for error in unread]
             yield Piece(PREFERENCE.index(kind_of(data, content_type)), (_fragment(text, path),))
         except (ReportError, FhirError) as error:
             _pass_over(failed, path, error)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from connector.compose import compose
 from connector.documents import extract_text
-from connector.errors import DocumentBroken, DocumentTooLarge, DocumentUnsupported, ReportRetracted
+from connector.errors import DocumentBroken, DocumentError, DocumentTooLarge, DocumentUnsupported, ReportRetracted
 from connector.fhir import Json
 from connector.imaging import read_context, unite
 from connector.pieces import NoServer, read_pieces
@@ -76,8 +76,10 @@ def load_report(path: str, asked: Asked, stdin: BinaryIO) -> tuple[Report, tuple
     data = _bytes(path, asked.settings.limits.max_bytes, stdin)
     resource = _resource(path, data)
     if resource is None:
-        text = extract_text(data, _BY_SUFFIX.get(Path(path).suffix.lower(), ""), asked.settings.limits)
-        return Report(path, text, _told(asked.measured, asked.told), (Source(path, Span(0, len(text))),)), ()
+        unread: list[DocumentError] = []
+        text = extract_text(data, _BY_SUFFIX.get(Path(path).suffix.lower(), ""), asked.settings.limits, unread)
+        gaps = tuple(f"{path}: {type(error).__name__}" for error in unread)
+        return Report(path, text, _told(asked.measured, asked.told), (Source(path, Span(0, len(text))),)), gaps
     if (status := resource.get("status")) in sorted(RETRACTED):
         raise ReportRetracted(f"the report's status is {status}; file the version that holds")
     reading = read_pieces(resource, NoServer(), asked.settings.limits, asked.settings.max_results)

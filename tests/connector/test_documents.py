@@ -22,6 +22,7 @@ from connector.errors import (
     DocumentEncoding,
     DocumentEncrypted,
     DocumentError,
+    DocumentPartlyScanned,
     DocumentScanned,
     DocumentTooLarge,
     DocumentUnsupported,
@@ -52,6 +53,19 @@ def scanned_pdf() -> bytes:
     document = FPDF()
     document.add_page()
     document.image(io.BytesIO(PIXEL), x=0, y=0, w=200)
+    return bytes(document.output())
+
+
+def mixed_pdf(pages: list[str | None]) -> bytes:
+    """A PDF of text, and of a picture for each None."""
+    document = FPDF()
+    document.set_font("Helvetica", size=11)
+    for text in pages:
+        document.add_page()
+        if text is None:
+            document.image(io.BytesIO(PIXEL), x=0, y=0, w=200)
+        else:
+            document.multi_cell(0, 6, text)
     return bytes(document.output())
 
 
@@ -186,6 +200,27 @@ def test_each_pdf_that_cannot_be_read_has_its_name(data: bytes, error: type[Docu
     with pytest.raises(error) as raised:
         extract_text(data, "application/pdf", LIMITS)
     assert CANARY not in str(raised.value)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pages_of_pictures_among_pages_of_text_are_said_and_the_text_is_read(turned: bool) -> None:
+    data = mixed_pdf([None, REPORT] if turned else [REPORT, None, None])
+    unread: list[DocumentError] = []
+    assert extract_text(data, "application/pdf", LIMITS, unread) == REPORT
+    assert [type(error) for error in unread] == [DocumentPartlyScanned]
+    assert str(unread[0]).startswith("1 " if turned else "2 ")
+    with pytest.raises(DocumentPartlyScanned):
+        extract_text(data, "application/pdf", LIMITS)
+
+
+def test_a_picture_beside_text_and_a_blank_page_leave_nothing_unread() -> None:
+    document = FPDF()
+    document.set_font("Helvetica", size=11)
+    document.add_page()
+    document.image(io.BytesIO(PIXEL), x=0, y=0, w=20)
+    document.multi_cell(0, 6, REPORT)
+    document.add_page()
+    assert extract_text(bytes(document.output()), "application/pdf", LIMITS) == REPORT
 
 
 def test_pdfs_are_read_by_many_threads_at_once() -> None:

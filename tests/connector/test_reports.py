@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from fpdf import FPDF
+from PIL import Image
 
 from connector.compose import compose
 from connector.documents import DocumentLimits
@@ -315,6 +317,20 @@ def test_an_unreadable_form_is_passed_over_where_another_form_is_read() -> None:
         "DiagnosticReport.presentedForm[0].data: DocumentBroken",
         "DiagnosticReport.presentedForm[2].data: DocumentUnsupported",
     )
+
+
+def test_scanned_pages_of_a_pdf_are_a_gap_and_its_text_is_read() -> None:
+    document = FPDF()
+    document.set_font("Helvetica", size=11)
+    document.add_page()
+    document.multi_cell(0, 6, "No effusion.")
+    document.add_page()
+    document.image(Image.new("L", (2, 2)))
+    reading = read_pieces(
+        report(presentedForm=[form(bytes(document.output()), "application/pdf")]), NoServer(), LIMITS, 20
+    )
+    assert [piece.text for piece in reading.pieces] == ["No effusion."]
+    assert reading.gaps == ("DiagnosticReport.presentedForm[0].data: DocumentPartlyScanned",)
 
 
 def test_a_document_that_cannot_be_read_is_an_error_even_beside_a_conclusion() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from fpdf import FPDF
+from PIL import Image
 from typer.testing import CliRunner
 
 import gamut
@@ -189,6 +190,19 @@ def test_any_other_status_is_read(status: Any, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"resourceType": "DiagnosticReport", "status": status, "conclusion": TEXT}))
     assert load(path).text == TEXT
+
+
+def test_scanned_pages_of_a_pdf_are_a_gap(tmp_path: Path) -> None:
+    document = FPDF()
+    document.set_font("Helvetica", size=11)
+    document.add_page()
+    document.multi_cell(0, 6, TEXT)
+    document.add_page()
+    document.image(Image.new("L", (2, 2)))
+    path = str(tmp_path / "x.pdf")
+    Path(path).write_bytes(bytes(document.output()))
+    (result,) = read_files([path], StandIn(), asked(), 1)
+    assert (result.error, result.gaps) == (None, (f"{path}: DocumentPartlyScanned",))
 
 
 def test_files_are_read_side_by_side(files: dict[str, Path]) -> None:
