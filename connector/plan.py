@@ -98,7 +98,8 @@ class Planner:
 
     def _stand_in(self) -> set[str]:
         """The stand-in for the Provenance, which is written after all else; not its twins."""
-        stand_ins = sorted(place_of(o) for o in self._standing.undecided if is_record(o))
+        here = (o for o in self._standing.undecided if same_subject(o, self._chart.patient or ""))
+        stand_ins = sorted(place_of(o) for o in here if is_record(o))
         return set(stand_ins[:1])
 
     @property
@@ -109,7 +110,8 @@ class Planner:
     def _resource(self, item: Item, uuid: str, beside: int, occupant: Json | None) -> Json:
         decided = filter(None, (self._occupant(self._uuid(item, number)) for number in range(beside)))
         notes = [*_others_notes(occupant), *item.resource.get("note", ())]
-        notes += [_beside(other) for other in decided if self._standing.is_decided(other)]
+        here = (other for other in decided if same_subject(other, self._chart.patient or ""))
+        notes += [_beside(other) for other in here if self._standing.is_decided(other)]
         identifiers = {ITEM_SYSTEM: uuid, REPORT_SYSTEM: self._chart.reference.id, VERSION_SYSTEM: self._key}
         return {
             **item.resource,

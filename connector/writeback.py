@@ -75,6 +75,9 @@ def is_current(client: FhirClient, reference: ReportReference) -> bool:
 def write(client: FhirClient, chart: ChartReport, analysis: Analysis, settings: WriteSettings) -> WriteOutcome:
     """Bring an analysis into the chart; a set that stands whole is left as it is.
 
+    What is undecided in the chart of a patient whom the report no longer names is taken back there. Where something is
+    decided there, it is for people to say what holds: nothing new is written.
+
     Raises SubjectMissing, SubjectChanged, ReportMoved, PartialWrite, Unbuildable, FhirError.
     """
     if chart.patient is None or chart.reference.version is None:
@@ -86,7 +89,8 @@ def write(client: FhirClient, chart: ChartReport, analysis: Analysis, settings: 
         kept = tuple(map(place_of, standing.decided))
         if _stands(client, standing, chart):
             return WriteOutcome(kept=kept)
-        _check(client, chart, standing)
+        _check_report(client, chart)
+        _check_subject(client, chart, standing, settings)
         if standing.has_stand_in or not standing.sees_provenance:
             manner = replace(manner, provenance=False)
         planner = Planner(chart, analysis.model, standing, client.capability.release)
@@ -151,18 +155,25 @@ def _send(delivery: Delivery, entries: tuple[Entry, ...] | list[Entry], last: Re
     return None
 
 
-def _check(client: FhirClient, chart: ChartReport, standing: Standing) -> None:
-    """Refuse to write what is not true any more, or would stand in another patient's chart."""
+def _check_report(client: FhirClient, chart: ChartReport) -> None:
+    """Refuse to write what is not true any more."""
     try:
         meta = client.read("DiagnosticReport", chart.reference.id).get("meta", {})
     except (FhirNotFound, FhirGone):
         raise ReportMoved(f"{chart.reference} went while it was read") from None
     if meta.get("versionId", chart.reference.version) != chart.reference.version:
         raise ReportMoved(f"{chart.reference} changed while it was read")
-    for observation in (*standing.undecided, *standing.decided):
-        if not same_subject(observation, chart.patient or ""):
+
+
+def _check_subject(client: FhirClient, chart: ChartReport, standing: Standing, settings: WriteSettings) -> None:
+    """Refuse to write while a clinician's word stands in another patient's chart; drafts are taken back all the same."""
+    for observation in standing.decided:
+        # What a clinician marked entered-in-error there does not stand any more.
+        if observation["status"] != "entered-in-error" and not same_subject(observation, chart.patient or ""):
+            retract(client, chart.reference.id, "subject-changed", settings)
             raise SubjectChanged(
-                f"{place_of(observation)} of {chart.reference} stands in another patient's chart; retract it first"
+                f"{place_of(observation)} of {chart.reference} is decided and stands in another patient's chart; "
+                "mark it entered-in-error there, then retry the report"
             )
 
 

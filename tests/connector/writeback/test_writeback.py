@@ -248,21 +248,39 @@ def test_a_report_of_nobody_is_not_written(fhir: Any, make: Any, settings: Any) 
         write(fhir, make.chart(patient=None), make.analysis(), settings)
 
 
-def test_what_stands_in_another_patients_chart_is_an_error_and_is_not_touched(
+@pytest.mark.parametrize("habits", [{}, {"ids": False}, {"refused_types": ("Provenance",), "ids": False}])
+def test_a_report_that_moves_to_another_patient_takes_its_drafts_back_from_the_first(
+    habits: Any, make: Any, settings: Any
+) -> None:
+    fhir = make.server(**habits)
+    fhir.file(make.chart())
+    write(fhir, make.chart(), make.analysis(), settings)
+    before = len(fhir.live())
+    moved = make.chart(version="2", patient="Patient/p2")
+    fhir.file(moved)
+    outcome = write(fhir, moved, make.analysis(), settings)
+    assert len(outcome.superseded) == before
+    assert [o["subject"]["reference"] for o in fhir.live()] == ["Patient/p2"] * before
+    assert {o["subject"]["reference"] for o in fhir.all() if o not in fhir.live()} == {"Patient/p1"}
+    assert is_current(fhir, ReportReference("r1", "2"))
+
+
+def test_what_is_decided_in_another_patients_chart_is_an_error_and_only_drafts_go(
     fhir: Any, make: Any, settings: Any
 ) -> None:
     write(fhir, make.chart(), make.analysis(), settings)
-    before = fhir.all()
+    fhir.decide(fhir.named("pneumonia"), "final")
+    decided = fhir.named("pneumonia")
     moved = make.chart(version="2", patient="Patient/p2")
     fhir.file(moved)
     with pytest.raises(SubjectChanged) as caught:
         write(fhir, moved, make.analysis(), settings)
-    assert fhir.all() == before
+    assert fhir.live() == [decided]
     assert "p2" not in str(caught.value)
-    retract(fhir, "r1", "subject-changed", settings)
+    fhir.decide(decided, "entered-in-error")
     write(fhir, moved, make.analysis(), settings)
     assert {o["subject"]["reference"] for o in fhir.live()} == {"Patient/p2"}
-    assert {o["subject"]["reference"] for o in fhir.all() if o not in fhir.live()} == {"Patient/p1"}
+    assert decided["id"] not in json.dumps(fhir.live())
     assert is_current(fhir, ReportReference("r1", "2"))
 
 
