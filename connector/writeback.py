@@ -166,7 +166,7 @@ def _check_report(client: FhirClient, chart: ChartReport) -> None:
 
 
 def _check_subject(client: FhirClient, chart: ChartReport, standing: Standing, settings: WriteSettings) -> None:
-    """Refuse to write while a clinician's word stands in another patient's chart; drafts are taken back all the same."""
+    """Refuse to write while a clinician's word stands in another patient's chart; drafts are taken back anyway."""
     for observation in standing.decided:
         # What a clinician marked entered-in-error there does not stand any more.
         if observation["status"] != "entered-in-error" and not same_subject(observation, chart.patient or ""):
