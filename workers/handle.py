@@ -15,20 +15,23 @@ from datetime import UTC, datetime
 
 import redis
 
+from connector.errors import FhirGone, FhirNotFound, ForeignReference
 from connector.metrics import Metrics
 from connector.reference import ReportReference
-from models.errors import GamutError
+from models.errors import GamutError, ReportError
 from workers.attempts import Attempts, Later
 from workers.dead import DeadLetters
 from workers.flights import Flights
 from workers.gate import ModelGate
-from workers.pipeline import Chart, Outcome, Reader, process
+from workers.pipeline import Chart, Outcome, Reader, process, version_that_stands, withdraw_older
 from workers.retry import kind_of, next_wait
 from workers.settings import WorkerSettings
 
 log = logging.getLogger("workers.handle")
 
 _OCCUPIED_SECONDS = 1.0
+# What says that a version cannot be read as it stands; not found is a piece of it, a report that is gone is no error.
+_UNREADABLE = (ReportError, FhirNotFound, FhirGone, ForeignReference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,20 @@ class Handler:
         self._metrics.dead.labels(type(error).__name__).inc()
         about = {"report": reference.id, "version": reference.version, "reason": type(error).__name__}
         log.error("report given up: a dead letter", extra=about, exc_info=error)
+        if isinstance(error, _UNREADABLE):
+            self._withdraw_older(reference)
+
+    def _withdraw_older(self, reference: ReportReference) -> None:
+        """Leave no draft of an older version in the chart as if it were of the one that cannot be read."""
+        try:
+            version = version_that_stands(reference.id, self._chart)
+            count = withdraw_older(ReportReference(reference.id, version), self._chart)
+        except GamutError as error:
+            about = {"report": reference.id, "reason": type(error).__name__}
+            log.error("drafts of an older version still stand", extra=about, exc_info=error)
+            return
+        if count:
+            log.warning("drafts of an older version taken back", extra={"report": reference.id, "count": count})
 
 
 def _seconds_since(filed: str) -> float:

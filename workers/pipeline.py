@@ -83,6 +83,22 @@ def process(
     return Outcome("written", version=found.reference.version, count=len(done.written), filed=filed)
 
 
+def version_that_stands(report_id: str, chart: Chart) -> str | None:
+    """The version of a report that stands now; None where the server tells none. Raises FhirError."""
+    version = (chart.client.read("DiagnosticReport", report_id).get("meta") or {}).get("versionId")
+    return str(version) if version else None
+
+
+def withdraw_older(report: ReportReference, chart: Chart) -> int:
+    """Take back what is undecided and was read out of versions before this one, which cannot be read; count of it.
+
+    Raises FhirError, PartialWrite.
+    """
+    if is_current(chart.client, report):
+        return 0
+    return len(retract(chart.client, report.id, "superseded-by-unreadable-version", chart.writing).superseded)
+
+
 def _read(reference: ReportReference, chart: Chart) -> ChartReport | Skip | Retract:
     """Read the report; some servers answer 404 for what was deleted, others 410."""
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from connector.errors import FhirConflict
+from connector.errors import FhirConflict, FhirUnauthorized
 from connector.fhir.client import FhirClient
 from connector.metrics import Metrics
 from connector.queue import BrokerSettings
@@ -100,6 +100,70 @@ def test_a_success_after_all_takes_the_dead_letter_away(handler: Handler, hospit
     handler.handle(hospital.correct(reference, conclusion="There is pneumonia.", presentedForm=None))
     assert ledger.dead.list() == []
     assert hospital.found(reference) == ["preliminary"]
+
+
+def test_a_correction_that_cannot_be_read_leaves_no_older_draft(
+    handler: Handler, hospital: Any, ledger: Ledger
+) -> None:
+    reference = hospital.file()
+    handler.handle(reference)
+    broken = [{"contentType": "application/pdf", "data": "JVBERi0xLjQK"}]
+    handler.handle(hospital.correct(reference, status="corrected", presentedForm=broken))
+    assert [letter.version for letter in ledger.dead.list()] == ["2"]
+    assert hospital.found(reference) == ["entered-in-error"]
+
+
+def test_a_correction_whose_document_is_missing_leaves_no_older_draft(
+    handler: Handler, hospital: Any, ledger: Ledger
+) -> None:
+    reference = hospital.file()
+    handler.handle(reference)
+    missing = [{"contentType": "application/pdf", "url": "Binary/none"}]
+    handler.handle(hospital.correct(reference, status="corrected", presentedForm=missing))
+    assert ledger.dead.count() == 1
+    assert hospital.found(reference) == ["entered-in-error"]
+
+
+def test_a_set_that_is_of_this_version_outlives_its_dead_letter(
+    handler: Handler, hospital: Any, ledger: Ledger, reader: Any
+) -> None:
+    document = hospital.client.create(
+        {"resourceType": "Binary", "contentType": "text/plain", "data": "VGhlcmUgaXMgcG5ldW1vbmlhLg=="}
+    )
+    form = [{"contentType": "text/plain", "url": f"Binary/{document['id']}"}]
+    reference = hospital.file(presentedForm=form)
+    handler.handle(reference)
+    hospital.client.delete("Binary", document["id"])
+    handler.handle(reference)
+    assert ledger.dead.count() == 1
+    assert hospital.found(reference) == ["preliminary"]
+
+
+def test_a_report_is_dead_also_when_its_older_drafts_cannot_be_taken_back(
+    handler: Handler, hospital: Any, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    reference = hospital.file()
+    handler.handle(reference)
+    corrected = hospital.correct(reference, status="corrected", presentedForm=None, conclusion=" ")
+    refused = hospital.chart.writing.model_copy(update={"tries": 1})
+    client = RefusingClient(hospital.client)
+    _handler(Chart(client, hospital.chart.reading, refused), None, ledger).handle(corrected)  # type: ignore[arg-type]
+    assert [letter.version for letter in ledger.dead.list()] == ["2"]
+    assert hospital.found(reference) == ["preliminary"]
+    assert "drafts of an older version still stand" in caplog.messages
+
+
+class RefusingClient:
+    """Reads from a server, and is let write nothing."""
+
+    def __init__(self, client: FhirClient) -> None:
+        self._client = client
+
+    def batch(self, bundle: Any) -> Any:
+        raise FhirUnauthorized("POST transaction answered 401", status=401)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
 
 
 def test_an_unforeseen_error_is_a_dead_letter_without_its_words(
