@@ -102,9 +102,10 @@ class Handler:
             yield
 
     def _came_through(self, reference: ReportReference, outcome: Outcome, seconds: float) -> None:
-        self._ledger.attempts.forget(reference.id)
         self._ledger.flights.clear(reference.id)
-        self._ledger.dead.forget(reference.id)
+        if outcome.kind != "skipped":  # what was not tried did not come through
+            self._ledger.attempts.forget(reference.id)
+            self._ledger.dead.forget(reference.id)
         self._metrics.read.labels(outcome.kind).inc()
         if outcome.kind in ("written", "retracted"):
             self._metrics.written.labels(outcome.kind).inc()

@@ -67,7 +67,7 @@ def process(
     with timed("read"):
         found = _read(reference, chart)
     if isinstance(found, Skip):
-        return Outcome("skipped", reason=found.reason)
+        return _skipped(reference, found, chart)
     if isinstance(found, Retract):
         taken_back = retract(chart.client, reference.id, found.reason, chart.writing)
         return Outcome("retracted", reason=found.reason, count=len(taken_back.superseded))
@@ -81,6 +81,14 @@ def process(
         done = write(chart.client, found, analysis, chart.writing)
     filed = found.resource.get("meta", {}).get("lastUpdated")
     return Outcome("written", version=found.reference.version, count=len(done.written), filed=filed)
+
+
+def _skipped(reference: ReportReference, found: Skip, chart: Chart) -> Outcome:
+    """Leave a report alone; what was read out of it while its status was another is not its word any more."""
+    if found.reason != "not-readable-status":
+        return Outcome("skipped", reason=found.reason)
+    taken_back = retract(chart.client, reference.id, found.reason, chart.writing)
+    return Outcome("skipped", reason=found.reason, count=len(taken_back.superseded))
 
 
 def version_that_stands(report_id: str, chart: Chart) -> str | None:

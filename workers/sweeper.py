@@ -21,7 +21,7 @@ from connector.fhir.client import FhirClient
 from connector.metrics import Metrics
 from connector.queue import ReportQueue
 from connector.reference import ReportReference
-from connector.reports import ReportSettings, Retract, Skip, screen
+from connector.reports import ReportSettings, Skip, screen
 from connector.standing import read_standing
 from connector.writeback import is_current
 from models.errors import GamutError, Transient
@@ -106,12 +106,14 @@ class Sweeper:
     ) -> bool:
         """Whether there is something to be done for a report that nobody has given up."""
         found = screen(resource, self._reading)
-        if isinstance(found, Skip) or given_up.get(reference.id, "") == reference.version:
+        if isinstance(found, Skip) and found.reason != "not-readable-status":
+            return False
+        if given_up.get(reference.id, "") == reference.version:
             return False
         if reference.id in under_way:
             return True
         try:
-            if isinstance(found, Retract):
+            if found is not None:
                 return bool(read_standing(self._client, reference.id).undecided)
             return not is_current(self._client, reference)
         except FhirError as error:

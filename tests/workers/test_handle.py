@@ -102,6 +102,17 @@ def test_a_success_after_all_takes_the_dead_letter_away(handler: Handler, hospit
     assert hospital.found(reference) == ["preliminary"]
 
 
+def test_a_report_that_is_left_alone_keeps_its_dead_letter_and_its_attempts(
+    handler: Handler, hospital: Any, ledger: Ledger, keys: redis.Redis
+) -> None:
+    reference = hospital.file(text=" ")
+    handler.handle(reference)
+    ledger.attempts.failed(reference, "report")
+    handler.handle(hospital.correct(reference, status="unknown"))
+    assert ledger.dead.count() == 1
+    assert ledger.attempts.failed(reference, "report").count == 2
+
+
 def test_a_correction_that_cannot_be_read_leaves_no_older_draft(
     handler: Handler, hospital: Any, ledger: Ledger
 ) -> None:

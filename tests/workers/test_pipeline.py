@@ -99,6 +99,15 @@ def test_what_is_no_radiology_is_left_alone(hospital: Any, reader: Any) -> None:
     assert reader.asked == []
 
 
+def test_a_report_whose_status_is_not_known_any_more_takes_ours_back(hospital: Any, reader: Any) -> None:
+    reference = hospital.file()
+    _process(hospital, reader, reference)
+    outcome = _process(hospital, reader, hospital.correct(reference, status="unknown"))
+    assert (outcome.kind, outcome.reason, outcome.count) == ("skipped", "not-readable-status", 1)
+    assert hospital.found(reference) == ["entered-in-error"]
+    assert len(reader.asked) == 1
+
+
 def test_nothing_is_written_after_the_deadline(hospital: Any, reader: Any) -> None:
     reference = hospital.file()
     with pytest.raises(DeadlineExceeded):

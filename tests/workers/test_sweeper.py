@@ -75,6 +75,18 @@ def test_a_new_version_is_queued(
     assert queue.waiting() == {reference.id}
 
 
+def test_a_status_that_is_not_read_is_queued_only_while_a_set_of_ours_stands(
+    sweeper: Sweeper, hospital: Any, read: Callable[..., None]
+) -> None:
+    hospital.file(status="preliminary")
+    reference = hospital.file()
+    read(reference)
+    unknown = hospital.correct(reference, status="unknown")
+    assert sweeper.sweep().queued == 1
+    read(unknown)
+    assert sweeper.sweep().queued == 0
+
+
 def test_what_is_queued_or_in_hand_or_waits_for_its_time_is_not_queued_again(
     sweeper: Sweeper, hospital: Any, queue: ReportQueue, ledger: Ledger
 ) -> None:
