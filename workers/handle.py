@@ -127,12 +127,23 @@ class Handler:
         log.warning("report failed and is tried again", extra={**about, "seconds": round(wait, 1)})
 
     def _bury(self, reference: ReportReference, error: Exception, reason: str) -> None:
+        if reference.version is None and kind_of(error) != "outage":
+            reference = self._with_version(reference)
         self._ledger.dead.bury(reference, type(error).__name__, reason)
         self._metrics.dead.labels(type(error).__name__).inc()
         about = {"report": reference.id, "version": reference.version, "reason": type(error).__name__}
         log.error("report given up: a dead letter", extra=about, exc_info=error)
         if isinstance(error, _UNREADABLE):
             self._withdraw_older(reference)
+
+    def _with_version(self, reference: ReportReference) -> ReportReference:
+        """The report with the version that was given up: without it nobody could leave that version alone."""
+        try:
+            return ReportReference(reference.id, version_that_stands(reference.id, self._chart))
+        except GamutError as problem:
+            about = {"report": reference.id, "reason": type(problem).__name__}
+            log.warning("the version of a dead letter is not known", extra=about)
+            return reference
 
     def _withdraw_older(self, reference: ReportReference) -> None:
         """Leave no draft of an older version in the chart as if it were of the one that cannot be read."""

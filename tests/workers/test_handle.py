@@ -94,6 +94,15 @@ def test_a_final_error_is_a_dead_letter_at_once(handler: Handler, hospital: Any,
     assert ledger.later.waiting() == set()
 
 
+def test_a_dead_letter_has_its_version_though_the_notification_named_none(
+    handler: Handler, hospital: Any, ledger: Ledger
+) -> None:
+    reference = hospital.file(text=" ")
+    handler.handle(ReportReference(reference.id))
+    ledger.dead.drop(reference.id)
+    assert ledger.dead.settled() == {reference.id: "1"}
+
+
 def test_a_success_after_all_takes_the_dead_letter_away(handler: Handler, hospital: Any, ledger: Ledger) -> None:
     reference = hospital.file(text=" ")
     handler.handle(reference)
