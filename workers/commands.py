@@ -140,16 +140,18 @@ def sweep(
 def list_dead() -> None:
     """List dead letters: report, version, error, time and reason; never a text."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from workers.roots import dead_letters
 
     with dead_letters() as (letters, _):
         found = letters.list()
-    table = Table("report", "version", "error", "at", "reason")
+    longest = max((len(letter.id) for letter in found), default=0)
+    table = Table(Column("report", no_wrap=True, min_width=longest), "version", "error", "at", "reason")
     for letter in found:
         table.add_row(letter.id, letter.version or "", letter.error, letter.at, letter.reason)
-    Console().print(table if found else "no dead letters")
+    # An id is there to be pasted: rather a line longer than the terminal than half an id.
+    Console().print(table if found else "no dead letters", crop=False)
 
 
 @dead.command("retry")
