@@ -54,6 +54,8 @@ class Metrics:
         self.queued = self._counter("reports_queued", "References put on the queue", "source")
         self.read = self._counter("reports_read", "Reports read from the FHIR server", "outcome")
         self.written = self._counter("reports_written", "Reports whose set was written back", "outcome")
+        self.kept = self._counter("resources_kept", "Resources that stay as a clinician left them", "outcome")
+        self.degraded = self._counter("reports_degraded", "Reports of which the server did not take all", "outcome")
         self.failed = self._counter("reports_failed", "Attempts that failed, by the error's class", "reason")
         self.dead = self._counter("reports_dead", "Reports given up into a dead letter", "reason")
         self.answer_seconds = self._histogram(

@@ -109,10 +109,15 @@ class Handler:
         self._metrics.read.labels(outcome.kind).inc()
         if outcome.kind in ("written", "retracted"):
             self._metrics.written.labels(outcome.kind).inc()
+        if outcome.kept:
+            self._metrics.kept.labels(outcome.kind).inc(outcome.kept)
+        if outcome.degraded:
+            self._metrics.degraded.labels(outcome.kind).inc()
         if outcome.filed is not None:
             self._metrics.chart_seconds.observe(_seconds_since(outcome.filed))
         about = {"report": reference.id, "version": outcome.version, "outcome": outcome.kind, "reason": outcome.reason}
-        log.info("report done", extra={**about, "count": outcome.count, "seconds": round(seconds, 3)})
+        counts = {"count": outcome.count, "kept": outcome.kept, "degraded": outcome.degraded}
+        log.info("report done", extra={**about, **counts, "seconds": round(seconds, 3)})
 
     def _failed(self, reference: ReportReference, error: GamutError) -> None:
         self._metrics.failed.labels(type(error).__name__).inc()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from connector.dicom import DicomWeb
@@ -16,7 +16,7 @@ from connector.errors import FhirGone, FhirNotFound
 from connector.fhir.client import FhirClient
 from connector.reference import ReportReference
 from connector.reports import ChartReport, ReportSettings, Retract, Skip, read_report
-from connector.writeback import WriteSettings, is_current, retract, write
+from connector.writeback import WriteOutcome, WriteSettings, is_current, retract, write
 from models.errors import DeadlineExceeded
 from models.report import Analysis, Report
 
@@ -46,7 +46,8 @@ class Chart:
 class Outcome:
     """How it ended. kind: written, current, skipped or retracted. reason: of the last two. count: resources it changed.
 
-    filed: when the report that was read came into the chart, by the server's clock.
+    filed: when the report that was read came into the chart, by the server's clock. kept: resources that stay as a
+    clinician left them. degraded: kinds of what the server did not take.
     """
 
     kind: str
@@ -54,6 +55,8 @@ class Outcome:
     reason: str | None = None
     count: int = 0
     filed: str | None = None
+    kept: int = 0
+    degraded: int = 0
 
 
 def process(
@@ -70,7 +73,7 @@ def process(
         return _skipped(reference, found, chart)
     if isinstance(found, Retract):
         taken_back = retract(chart.client, reference.id, found.reason, chart.writing)
-        return Outcome("retracted", reason=found.reason, count=len(taken_back.superseded))
+        return _told(Outcome("retracted", reason=found.reason, count=len(taken_back.superseded)), taken_back)
     if is_current(chart.client, found.reference):
         return Outcome("current", version=found.reference.version)
     with model_run(found.reference), timed("model"):
@@ -80,7 +83,7 @@ def process(
     with timed("write"):
         done = write(chart.client, found, analysis, chart.writing)
     filed = found.resource.get("meta", {}).get("lastUpdated")
-    return Outcome("written", version=found.reference.version, count=len(done.written), filed=filed)
+    return _told(Outcome("written", version=found.reference.version, count=len(done.written), filed=filed), done)
 
 
 def _skipped(reference: ReportReference, found: Skip, chart: Chart) -> Outcome:
@@ -88,7 +91,12 @@ def _skipped(reference: ReportReference, found: Skip, chart: Chart) -> Outcome:
     if found.reason != "not-readable-status":
         return Outcome("skipped", reason=found.reason)
     taken_back = retract(chart.client, reference.id, found.reason, chart.writing)
-    return Outcome("skipped", reason=found.reason, count=len(taken_back.superseded))
+    return _told(Outcome("skipped", reason=found.reason, count=len(taken_back.superseded)), taken_back)
+
+
+def _told(outcome: Outcome, done: WriteOutcome) -> Outcome:
+    """With what a clinician and the server had to say to it."""
+    return replace(outcome, kept=len(done.kept), degraded=len(done.degraded))
 
 
 def version_that_stands(report_id: str, chart: Chart) -> str | None:

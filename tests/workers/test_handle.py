@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -109,6 +110,21 @@ def test_a_success_after_all_takes_the_dead_letter_away(handler: Handler, hospit
     handler.handle(hospital.correct(reference, conclusion="There is pneumonia.", presentedForm=None))
     assert ledger.dead.list() == []
     assert hospital.found(reference) == ["preliminary"]
+
+
+def test_what_a_clinician_keeps_of_a_report_in_error_is_said(
+    handler: Handler, hospital: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reference = hospital.file()
+    handler.handle(reference)
+    [draft] = hospital.client.search("Observation", {"identifier": f"https://gamut-nlp.org/fhir/report|{reference.id}"})
+    hospital.client.update({**draft, "status": "final"})
+    with caplog.at_level(logging.INFO):
+        handler.handle(hospital.correct(reference, status="entered-in-error"))
+    line = json.loads(JsonLines("worker").format(caplog.records[-1]))
+    assert (line["outcome"], line["count"], line["kept"], line["degraded"]) == ("retracted", 0, 1, 0)
+    assert b'gamut_resources_kept_total{outcome="retracted"} 1.0' in handler._metrics.page()
+    assert hospital.found(reference) == ["final"]
 
 
 def test_a_report_that_is_left_alone_keeps_its_dead_letter_and_its_attempts(
