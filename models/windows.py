@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from models.report import Span
 
-_SENTENCE_END = re.compile(r"(?<=[.!?;])[ \t]+(?=\S)|[ \t]*\n\s*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)|[ \t]*\n\s*")
 _LIST_NUMBER = re.compile(r"\(?\d{1,2}[.)]")
 
 

@@ -23,6 +23,12 @@ def test_candidates_belong_to_the_present_finding_of_their_sentence() -> None:
     assert groups(text, *marks) == (DifferentialGroup(0, (1, 2)),)
 
 
+def test_a_semicolon_ends_no_sentence() -> None:
+    text = "FINDINGS: Opacities, favouring edema; pneumonitis is possible."
+    marks = [("Opacities", Certainty.PRESENT), ("edema", Certainty.PROBABLE), ("pneumonitis", Certainty.POSSIBLE)]
+    assert groups(text, *marks) == (DifferentialGroup(0, (1, 2)),)
+
+
 def test_without_a_present_finding_in_their_sentence_they_belong_to_the_sentence_before() -> None:
     text = "FINDINGS: Nodule and cyst. This may be a metastasis."
     marks = [("Nodule", Certainty.PRESENT), ("cyst", Certainty.PRESENT), ("metastasis", Certainty.POSSIBLE)]

@@ -15,8 +15,7 @@ def test_sentences_end_at_stops_and_lines_but_not_after_a_list_number_or_in_a_me
     assert said(sentences(TEXT, Span(0, len(TEXT)))) == [
         "1. The nodule measures 2.3 cm.",
         "No effusion.",
-        "2. Stable cyst;",
-        "no change at L4-5.",
+        "2. Stable cyst; no change at L4-5.",
         "Follow-up",
     ]
 
