@@ -146,11 +146,18 @@ def list_dead() -> None:
 
     with dead_letters() as (letters, _):
         found = letters.list()
-    longest = max((len(letter.id) for letter in found), default=0)
-    table = Table(Column("report", no_wrap=True, min_width=longest), "version", "error", "at", "reason")
+    ids = max((len(letter.id) for letter in found), default=0)
+    errors = max((len(letter.error) for letter in found), default=0)
+    table = Table(
+        Column("report", no_wrap=True, min_width=ids),
+        "version",
+        Column("error", no_wrap=True, min_width=errors),
+        "at",
+        Column("reason", min_width=24),
+    )
     for letter in found:
         table.add_row(letter.id, letter.version or "", letter.error, letter.at, letter.reason)
-    # An id is there to be pasted: rather a line longer than the terminal than half an id.
+    # An id is there to be pasted, an error's name to be searched for: rather a long line than half of one.
     Console().print(table if found else "no dead letters", crop=False)
 
 

@@ -47,13 +47,15 @@ def test_dead_letters_are_listed_with_error_and_reason(letters: DeadLetters) -> 
     assert all(word in text for word in ("r0", "r1", "r2", "DocumentScanned"))
 
 
-def test_ids_are_listed_whole_however_narrow_the_terminal(
+def test_ids_and_errors_are_listed_whole_however_narrow_the_terminal(
     letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     report = "a1b2c3d4-" * 7 + "z"
     letters.bury(ReportReference(report, "1"), "DocumentScanned", "a PDF of 3 pages without text")
-    assert report in _run("dead", "list")
+    listed = _run("dead", "list")
+    assert report in listed
+    assert "DocumentScanned" in listed
 
 
 def test_one_is_queued_again_and_the_others_stay(letters: DeadLetters, queue: ReportQueue) -> None:
