@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from connector.reports import ChartReport
 
 from connector.errors import FhirConflict, FhirError, FhirGone, FhirNotFound, FhirRefused, Issue
 from connector.fhir.capability import Capability, ResourceCapability
 from connector.reference import ReportReference
+from connector.reports import ChartReport
 from connector.writeback import WriteSettings
 from models.report import (
     Analysis,
