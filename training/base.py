@@ -23,7 +23,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from models.prompt import END, SPECIAL_TOKENS, write_window
 from training.augment import augment
 from training.corpus import MarkedReport, digests
-from training.language import passages
+from training.hardware import number_kind
+from training.language import condition_names, passages
 from training.lexicon import Lexicon
 from training.task import Encoder, extraction_examples, impression_example
 
@@ -50,6 +51,9 @@ class BaseRecipe:
     language_first: float = 0.3
     language_last: float = 0.05
     impressions: float = 0.06
+    augmented: float = 0.85
+    """share of reports that are changed first"""
+    weight_decay: float = 0.01
     windows: tuple[int, ...] = (60, 100, 140, 140, 200, 300)
     seed: int = 1
     threads: int = 2
@@ -102,7 +106,7 @@ def rows(
             yield Row(ids, [0.5] * len(ids))
             continue
         report = rng.choice(reports)
-        report = augment(report, rng, lexicon) if rng.random() < 0.85 else report
+        report = augment(report, rng, lexicon) if rng.random() < recipe.augmented else report
         if rng.random() < recipe.impressions * 4 and (example := impression_example(report, encoder)):
             yield Row(
                 [*example.prompt, *example.completion], [0.0] * len(example.prompt) + [1.0] * len(example.completion)
@@ -140,17 +144,17 @@ def packed(source: Iterator[Row], recipe: BaseRecipe) -> Iterator[dict[str, torc
                     break
             weights[r, 0] = 0.0
         same = (owner[:, :, None] == owner[:, None, :]) & torch.ones(recipe.row, recipe.row).tril().bool()
-        mask = torch.where(same, 0.0, torch.finfo(torch.float32).min)[:, None]
         # The first token of a sequence has no token of its own before it to be told from.
         weights[positions == 0] = 0.0
-        yield {"input_ids": ids, "position_ids": positions, "attention_mask": mask, "weights": weights}
+        yield {"input_ids": ids, "position_ids": positions, "attention_mask": same[:, None], "weights": weights}
 
 
 def weighted_loss(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, float]:
     """Cross-entropy of each next token, weighted; and the mean of it where the model writes labels (weight 1)."""
-    logits = model(
-        input_ids=batch["input_ids"], position_ids=batch["position_ids"], attention_mask=batch["attention_mask"]
-    ).logits
+    with torch.autocast(batch["input_ids"].device.type, number_kind(), enabled=number_kind() is not torch.float32):
+        logits = model(
+            input_ids=batch["input_ids"], position_ids=batch["position_ids"], attention_mask=batch["attention_mask"]
+        ).logits
     losses = torch.nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), batch["input_ids"][:, 1:].flatten(), reduction="none"
     )
@@ -174,7 +178,7 @@ def new_model(recipe: BaseRecipe) -> LlamaForCausalLM:
             pad_token_id=0,
             bos_token_id=None,
             eos_token_id=SPECIAL_TOKENS.index(END),
-            attn_implementation="eager",
+            attn_implementation="sdpa",
         )
     )
 
@@ -185,7 +189,7 @@ def optimizers(model: LlamaForCausalLM, recipe: BaseRecipe) -> list[torch.optim.
     held = {id(p) for p in inner}
     rest = [p for p in model.parameters() if id(p) not in held]
     return [
-        torch.optim.Muon(inner, lr=recipe.muon_rate, weight_decay=0.01),
+        torch.optim.Muon(inner, lr=recipe.muon_rate, weight_decay=recipe.weight_decay),
         torch.optim.AdamW(rest, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
@@ -215,7 +219,9 @@ def train_base(reports: tuple[MarkedReport, ...], recipe: BaseRecipe, out: Path)
     rates = [recipe.muon_rate, recipe.adam_rate]
     progress = [0.0]
     rng = random.Random(recipe.seed + tokens)
-    batches = packed(rows(reports, Lexicon.build(reports), Encoder(tokenizer), recipe, rng, progress), recipe)
+    batches = packed(
+        rows(reports, Lexicon.build(reports, condition_names()), Encoder(tokenizer), recipe, rng, progress), recipe
+    )
     compiled = torch.compile(model)
     started, saved_at, mean = time.monotonic(), time.monotonic(), 0.0
     for number, batch in enumerate(batches):

@@ -30,12 +30,14 @@ def register(app: typer.Typer) -> None:
 
 @train.command()
 def corpus(folder: Annotated[Path | None, typer.Argument(help="Folder of marked-up reports")] = None) -> None:
-    """Check every marked-up report and the held-out list; name file, line and cure of what is wrong."""
+    """Check every marked-up report and the lists of splits; name file, line and cure of what is wrong."""
     from training.corpus import CORPUS
     from training.duplicates import check_corpus
 
-    reports, held = check_corpus(folder or CORPUS)
-    typer.echo(f"{reports} reports to train on, {held} held out; no report repeats a held-out one")
+    train, dev, held = check_corpus(folder or CORPUS)
+    typer.echo(
+        f"{train} reports to train on, {dev} for choices, {held} held out; no report repeats one of another split"
+    )
 
 
 @train.command()
@@ -137,7 +139,7 @@ def marked(
     folder: Annotated[
         Path | None, typer.Argument(help="Folder of marked-up reports; the project's own if not given")
     ] = None,
-    split: Annotated[Literal["held_out", "train", "all"], typer.Option(help="Which reports")] = "held_out",
+    split: Annotated[Literal["held_out", "dev", "train", "all"], typer.Option(help="Which reports")] = "held_out",
     context: Annotated[bool, typer.Option(help="Show the model the study's modality and body part")] = True,
     model: Model = None,
     json_file: JsonFile = None,
@@ -147,7 +149,7 @@ def marked(
     from training.labelled import labelled_from_marked
 
     place = folder or CORPUS
-    seen = {m.quote for r in load_corpus("train", place) for m in r.labels} if split == "held_out" else set()
+    seen = {m.quote for r in load_corpus("train", place) for m in r.labels} if split in ("held_out", "dev") else set()
     _measure(list(labelled_from_marked(load_corpus(split, place), context)), seen, model, json_file)
 
 

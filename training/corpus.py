@@ -18,9 +18,10 @@ from training.errors import CorpusError
 
 CORPUS = Path(__file__).parent / "corpus"
 HELD_OUT = "held_out.lst"
+DEV = "dev.lst"
 SIGNS = {"+": Certainty.PRESENT, "~": Certainty.PROBABLE, "?": Certainty.POSSIBLE, "-": Certainty.ABSENT}
 MODALITIES = ("CR", "DX", "CT", "MR", "US", "NM", "PT", "MG", "XA", "RF")
-Split = Literal["train", "held_out", "all"]
+Split = Literal["train", "dev", "held_out", "all"]
 
 _REPORT = re.compile(r"(?m)^### ")
 _MARK = re.compile(r"\[([^\[\]]*)\]([+~?\-])?")
@@ -80,17 +81,23 @@ class _Place:
 
 
 def load_corpus(split: Split = "train", folder: Path = CORPUS) -> tuple[MarkedReport, ...]:
-    """Read one split of a corpus folder, files in name order. A folder without a held-out list is all train.
+    """Read one split of a corpus folder, files in name order. A folder without lists is all train.
 
-    Raises CorpusError: a wrong file, or a held-out report that is gone or was edited.
+    Choices are made on dev, figures taken from held_out; no training sees either. Raises CorpusError: a wrong file, or
+    a listed report that is gone or was edited.
     """
     files = sorted(folder.glob("*.txt"))
     if not files:
         raise CorpusError(f"{folder}: no .txt file with marked-up reports; name the folder that holds them")
     reports = [(report, digest) for path in files for report, digest in _read(path)]
-    held = _held_out(folder / HELD_OUT, {(r.file, r.index): digest for r, digest in reports})
-    chosen = {"train": (False,), "held_out": (True,), "all": (False, True)}[split]
-    return _not_empty(tuple(r for r, _ in reports if ((r.file, r.index) in held) in chosen), split, folder)
+    texts = {(r.file, r.index): digest for r, digest in reports}
+    listed = {"held_out": _listed(folder / HELD_OUT, texts), "dev": _listed(folder / DEV, texts)}
+    both = listed["held_out"] & listed["dev"]
+    if both:
+        raise CorpusError(f"{DEV}: {min(both)} stands in {HELD_OUT} too; a report is of one split")
+    aside = listed["held_out"] | listed["dev"]
+    wanted = listed.get(split, frozenset(texts) - aside if split == "train" else frozenset(texts))
+    return _not_empty(tuple(r for r, _ in reports if (r.file, r.index) in wanted), split, folder)
 
 
 def read_marked(path: Path) -> tuple[MarkedReport, ...]:
@@ -197,25 +204,25 @@ def _check_sections(place: _Place) -> None:
             )
 
 
-def _held_out(path: Path, digests: dict[tuple[str, int], str]) -> frozenset[tuple[str, int]]:
-    """Names of the held-out reports; each must still be the text that was drawn."""
+def _listed(path: Path, digests: dict[tuple[str, int], str]) -> frozenset[tuple[str, int]]:
+    """Names of the reports of a list; each must still be the text that was drawn."""
     if not path.exists():
         return frozenset()
     held = set()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if line.startswith("#") or not line.strip():
             continue
-        file, index, digest = _held_out_line(line, path.name, number)
+        file, index, digest = _list_line(line, path.name, number)
         if digests.get((file, index)) != digest:
             raise CorpusError(
-                f"{path.name}, line {number}: report {index} of {file} is not the text that was held out; "
+                f"{path.name}, line {number}: report {index} of {file} is not the text that was drawn; "
                 "restore the file, and add new reports at its end only"
             )
         held.add((file, index))
     return frozenset(held)
 
 
-def _held_out_line(line: str, file: str, number: int) -> tuple[str, int, str]:
+def _list_line(line: str, file: str, number: int) -> tuple[str, int, str]:
     parts = line.split()
     if len(parts) != 3 or not parts[1].isdigit():
         raise CorpusError(f"{file}, line {number}: must be a file, a number from 0 and the start of a SHA-256")
@@ -225,6 +232,6 @@ def _held_out_line(line: str, file: str, number: int) -> tuple[str, int, str]:
 def _not_empty(reports: tuple[MarkedReport, ...], split: Split, folder: Path) -> tuple[MarkedReport, ...]:
     if not reports:
         raise CorpusError(
-            f"{folder}: no report in the split {split!r}; list some in {HELD_OUT}, or name another folder"
+            f"{folder}: no report in the split {split!r}; list some in {HELD_OUT} or {DEV}, or name another folder"
         )
     return reports

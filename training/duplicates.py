@@ -9,20 +9,29 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from training.corpus import CORPUS, HELD_OUT, MarkedReport, load_corpus
+from training.corpus import CORPUS, DEV, HELD_OUT, MarkedReport, Split, load_corpus
 from training.errors import CorpusError
 
+_SPLITS: tuple[Split, ...] = ("train", "dev", "held_out")
 
-def check_corpus(folder: Path = CORPUS, limit: float = 0.3) -> tuple[int, int]:
-    """Check every file, and that no train report repeats a held-out one. Gives their counts. Raises CorpusError."""
-    train = load_corpus("train", folder)
-    held = load_corpus("held_out", folder) if (folder / HELD_OUT).exists() else ()
-    for report, other, share in find_duplicates(train, held, limit):
-        raise CorpusError(
-            f"{report.file}: report {report.index} shares {share:.0%} of its 5-grams with the held-out {other.id}; "
-            "rewrite or remove it, or its score would be memory"
-        )
-    return len(train), len(held)
+
+def check_corpus(folder: Path = CORPUS, limit: float = 0.3) -> tuple[int, int, int]:
+    """Check every file, and that no report repeats one of another split. Gives the counts of train, dev and held-out
+    reports. Raises CorpusError.
+    """
+    train, dev, held = (_split(split, folder) for split in _SPLITS)
+    for reports, others in ((train, (*held, *dev)), (dev, held)):
+        for report, other, share in find_duplicates(reports, others, limit):
+            raise CorpusError(
+                f"{report.file}: report {report.index} shares {share:.0%} of its 5-grams with {other.id}, which no "
+                "training may see; rewrite or remove it, or its score would be memory"
+            )
+    return len(train), len(dev), len(held)
+
+
+def _split(split: Split, folder: Path) -> tuple[MarkedReport, ...]:
+    absent = split != "train" and not (folder / {"dev": DEV}.get(split, HELD_OUT)).exists()
+    return () if absent else load_corpus(split, folder)
 
 
 def find_duplicates(

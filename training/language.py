@@ -1,5 +1,5 @@
-"""Texts of medicine that a shipped model may learn language from, as short passages. Knows where they lie and what
-they are under.
+"""Texts of medicine that a shipped model may learn language from: short passages, and the names of imaging findings.
+Knows where they lie and what they are under.
 
 Only what data/LICENSES.md lists stands here; anything else stays a local experiment.
 """
@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.terminology.sources import read_findings
+
 LANGUAGE = Path(__file__).parent / "data" / "language"
 
 
@@ -24,6 +26,19 @@ def passages(folder: Path = LANGUAGE, max_chars: int = 480) -> Iterator[str]:
     with gzip.open(folder / "medquad.jsonl.gz", "rt", encoding="utf-8") as file:
         for line in file:
             yield from _cut(json.loads(line)["answer"], max_chars)
+
+
+_NO_MENTION = re.compile(
+    r"(?i)^(?:large|small|short|long|multiple|solitary|severe|mild|abnormal)\b|normal\b"
+    r"|\b(?:mr|ct|classification|score|protocol|elastography|obscured)\b|\d|[()/,]| or | and "
+)
+
+
+def condition_names() -> tuple[str, ...]:
+    """Names of imaging findings (Open Imaging Data Model, MIT) of up to five words, that may stand as a mention."""
+    names = {name for concept in read_findings().values() for name in (concept.name, *concept.synonyms)}
+    names = {name.lower() if name.istitle() else name for name in names}
+    return tuple(sorted(name for name in names if len(name.split()) <= 5 and not _NO_MENTION.search(name)))
 
 
 def _cut(text: str, max_chars: int) -> Iterator[str]:

@@ -27,6 +27,7 @@ from training.augment import augment
 from training.chat import chat_examples
 from training.corpus import MarkedReport, digests
 from training.errors import BaseUnusable
+from training.hardware import number_kind
 from training.lexicon import Lexicon
 from training.task import Encoder, Example, extraction_examples, impression_example
 
@@ -136,13 +137,6 @@ def _tokenizer(base: Path) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def number_kind() -> torch.dtype:
-    """The kind of number to compute in: bfloat16 where the hardware has it; a CPU that imitates it is times slower."""
-    if torch.cuda.is_available() or torch.cpu.get_capabilities().get("avx512_bf16"):
-        return torch.bfloat16
-    return torch.float32
 
 
 def _model(base: Path, recipe: QloraRecipe) -> Any:

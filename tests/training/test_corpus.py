@@ -53,11 +53,11 @@ def test_every_report_of_the_corpus_survives_being_written_and_read_again() -> N
 
 
 def test_the_splits_of_the_corpus_never_share_a_report_nor_repeat_one() -> None:
-    train, held = load_corpus("train"), load_corpus("held_out")
-    assert len(train) + len(held) == len(load_corpus("all"))
+    train, dev, held = load_corpus("train"), load_corpus("dev"), load_corpus("held_out")
+    assert len({r.id for r in (*train, *dev, *held)}) == len(train) + len(dev) + len(held) == len(load_corpus("all"))
+    assert len(dev) == 82
     assert len(held) == 196
-    assert not {r.id for r in train} & {r.id for r in held}
-    assert check_corpus() == (len(train), len(held))
+    assert check_corpus() == (len(train), len(dev), len(held))
 
 
 def test_no_two_reports_of_the_corpus_share_three_tenths_of_their_five_grams() -> None:
