@@ -64,7 +64,12 @@ def read_context(report: Json, patient: str | None, server: Server, dicomweb: Di
     that is away is a gap, for it must not keep reports from being read.
     """
     gaps: list[str] = []
-    studies = list(_resources(report, study_references(report)[:_MOST_STUDIES], server, gaps))
+    references = study_references(report)
+    if len(references) > _MOST_STUDIES:
+        # What some of them say is not what all of them say.
+        gaps.append(f"studies: {len(references)}, over {_MOST_STUDIES}")
+        references = ()
+    studies = list(_resources(report, references, server, gaps))
     person = next(_resources(report, [patient] if patient else [], server, gaps), {})
     said = [
         StudyContext(contrast=_contrast([report.get("code")])),

@@ -5,9 +5,11 @@ Knows commands, process ids and signals; refuses to know what any of the process
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +23,7 @@ _END_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _SETTLED_SECONDS = 5.0
 _LONGEST_WAIT = 30.0
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Group:
         try:
             running.process = subprocess.Popen(  # noqa: S603 -- our own commands
                 list(part.command), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=_end_with_parent,  # noqa: PLW1509 -- one system call, no lock
             )  # fmt: skip
         finally:
             if output is not None:
@@ -127,6 +130,12 @@ class Group:
             self._say(f"{running.part.name} died ({_how(code)}); it is restarted in {running.wait:.1f} s")
         elif now >= running.restart_at:
             self._launch(running)
+
+
+def _end_with_parent() -> None:
+    """In a new child: be told to end when the process that started it is gone, however it went. Linux alone has it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _how(code: int) -> str:

@@ -209,6 +209,14 @@ def test_what_two_sources_say_differently_becomes_unknown_and_is_counted() -> No
     assert united.gaps == ("conflict: modality",)
 
 
+def test_a_report_of_more_studies_than_are_read_takes_nothing_from_any_of_them_and_says_so() -> None:
+    studies = {f"s{n}": study(series=[series("CT")]) for n in range(11)}
+    report = {"imagingStudy": [{"reference": f"ImagingStudy/{name}"} for name in studies]}
+    read = read_context(report, None, Chart(**studies), None)
+    assert read.context.modality is None
+    assert read.gaps == ("studies: 11, over 10",)
+
+
 def test_a_study_that_is_not_there_is_a_gap_and_a_busy_server_an_error() -> None:
     report = {"imagingStudy": [{"reference": "ImagingStudy/s1"}]}
     assert read_context(report, None, Chart(), None).gaps == ("study or patient: FhirNotFound",)

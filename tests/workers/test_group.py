@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -99,3 +100,19 @@ def test_settings_reach_the_process_and_its_output_the_log(tmp_path: Path) -> No
     part = Part("one", tells, {"GAMUT_X": "seven"}, lambda: log.exists() and log.read_text() == "seven\n")
     with _watched(Group([part], lambda _: None, tmp_path)):
         assert log.stat().st_mode & 0o077 == 0
+
+
+def test_the_parts_end_when_the_group_itself_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, threading; from workers.group import Group, Part\n"
+        "part = Part('part', (sys.executable, '-c', 'import time; time.sleep(600)'), {}, lambda: True)\n"
+        "stop = threading.Event(); group = Group([part], lambda line: print(line, flush=True))\n"
+        "group.start(stop); group.watch(stop)\n"
+    )
+    leader = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert leader.stdout is not None
+    part = _pid(leader.stdout.readline().strip())
+    leader.kill()
+    leader.wait()
+    leader.stdout.close()
+    _until(lambda: not _alive(part))
