@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -51,8 +53,9 @@ class BaseRecipe:
     language_first: float = 0.3
     language_last: float = 0.05
     impressions: float = 0.06
-    augmented: float = 0.85
-    """share of reports that are changed first"""
+    augmented_first: float = 0.85
+    augmented_last: float = 0.4
+    """share of reports that are changed first; at the end more of them are read as they were written"""
     weight_decay: float = 0.01
     windows: tuple[int, ...] = (60, 100, 140, 140, 200, 300)
     seed: int = 1
@@ -97,16 +100,16 @@ def rows(
     rng: random.Random,
     progress: list[float],
 ) -> Iterator[Row]:
-    """Endless training rows; `progress[0]` in [0, 1] moves from much language to little."""
+    """Endless training rows; `progress[0]` in [0, 1] moves the shares from their first value to their last."""
     texts = list(passages())
     while True:
-        share = recipe.language_first + (recipe.language_last - recipe.language_first) * progress[0]
-        if rng.random() < share:
+        if rng.random() < _between(recipe.language_first, recipe.language_last, progress[0]):
             ids = [*encoder.ids(f" {rng.choice(texts)}"), encoder.id(END)]
             yield Row(ids, [0.5] * len(ids))
             continue
         report = rng.choice(reports)
-        report = augment(report, rng, lexicon) if rng.random() < recipe.augmented else report
+        if rng.random() < _between(recipe.augmented_first, recipe.augmented_last, progress[0]):
+            report = augment(report, rng, lexicon)
         if rng.random() < recipe.impressions * 4 and (example := impression_example(report, encoder)):
             yield Row(
                 [*example.prompt, *example.completion], [0.0] * len(example.prompt) + [1.0] * len(example.completion)
@@ -114,6 +117,10 @@ def rows(
         for example in extraction_examples(report, encoder, rng, rng.choice(recipe.windows)):
             weights = [0.0] + [recipe.text_weight] * (len(example.prompt) - 1) + [1.0] * len(example.completion)
             yield Row([*example.prompt, *example.completion], weights)
+
+
+def _between(first: float, last: float, progress: float) -> float:
+    return first + (last - first) * progress
 
 
 def packed(source: Iterator[Row], recipe: BaseRecipe) -> Iterator[dict[str, torch.Tensor]]:
@@ -195,7 +202,12 @@ def optimizers(model: LlamaForCausalLM, recipe: BaseRecipe) -> list[torch.optim.
 
 
 def train_base(reports: tuple[MarkedReport, ...], recipe: BaseRecipe, out: Path) -> None:
-    """Train or go on training; `out` holds the model, its tokenizer, `state.pt`, `settings.json` and `log.jsonl`."""
+    """Train or go on training; `out` holds the model, its tokenizer, `state.pt`, `settings.json` and `log.jsonl`.
+
+    SIGTERM ends it after the step, saved.
+    """
+    stopped = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     state_file = out / "state.pt"
@@ -227,7 +239,7 @@ def train_base(reports: tuple[MarkedReport, ...], recipe: BaseRecipe, out: Path)
     for number, batch in enumerate(batches):
         seconds = spent + time.monotonic() - started
         progress[0] = max(tokens / recipe.tokens, seconds / 60 / recipe.minutes)
-        if progress[0] >= 1:
+        if progress[0] >= 1 or stopped.is_set():
             break
         warm = min(1.0, (tokens + 1) / 150_000)
         for step, rate in zip(steps, rates, strict=True):
@@ -249,6 +261,7 @@ def train_base(reports: tuple[MarkedReport, ...], recipe: BaseRecipe, out: Path)
         if time.monotonic() - saved_at > 240:
             _save(model, steps, tokens, seconds, out)
             saved_at = time.monotonic()
+    signal.signal(signal.SIGTERM, before)
     _save(model, steps, tokens, spent + time.monotonic() - started, out)
 
 
