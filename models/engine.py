@@ -38,7 +38,10 @@ class Engine:
             raise ModelNotFound(f"no model file {path.name}: set GAMUT_MODEL to a GGUF file")
         ll.llama_log_set(_SILENCE, ctypes.c_void_p(0))
         ll.llama_backend_init()
-        self._model = ll.llama_model_load_from_file(str(path).encode(), ll.llama_model_default_params())
+        params = ll.llama_model_default_params()
+        # llama.cpp's AMX kernels crash (ggml-org/llama.cpp#26954): weights stay in the form that the others read.
+        params.use_extra_bufts = b"AMX_INT8 = 1" not in ll.llama_print_system_info()
+        self._model = ll.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelUnusable(
                 f"{path.name} cannot be loaded: no GGUF, damaged, of an unknown kind, or too large for memory"
