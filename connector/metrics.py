@@ -56,6 +56,7 @@ class Metrics:
         self.written = self._counter("reports_written", "Reports whose set was written back", "outcome")
         self.kept = self._counter("resources_kept", "Resources that stay as a clinician left them", "outcome")
         self.degraded = self._counter("reports_degraded", "Reports of which the server did not take all", "outcome")
+        self.gapped = self._counter("reports_with_gaps", "Reports beside which something could not be read", "outcome")
         self.failed = self._counter("reports_failed", "Attempts that failed, by the error's class", "reason")
         self.dead = self._counter("reports_dead", "Reports given up into a dead letter", "reason")
         self.answer_seconds = self._histogram(

@@ -24,7 +24,7 @@ OURS = ("connector", "models", "training", "workers", "gamut")
 ALLOWED = (
     "report", "version", "event", "subscription", "kind", "reason", "outcome", "status", "attempt", "count",
     "ignored", "missing", "bytes", "seconds", "signal", "pid", "part", "host", "port", "model", "sha256", "setting",
-    "action", "kept", "degraded",
+    "action", "kept", "degraded", "gaps",
 )  # fmt: skip
 LONGEST_VALUE = 200
 DEEPEST_TRACE = 6

@@ -113,10 +113,12 @@ class Handler:
             self._metrics.kept.labels(outcome.kind).inc(outcome.kept)
         if outcome.degraded:
             self._metrics.degraded.labels(outcome.kind).inc()
+        if outcome.gaps:
+            self._metrics.gapped.labels(outcome.kind).inc()
         if outcome.filed is not None:
             self._metrics.chart_seconds.observe(_seconds_since(outcome.filed))
         about = {"report": reference.id, "version": outcome.version, "outcome": outcome.kind, "reason": outcome.reason}
-        counts = {"count": outcome.count, "kept": outcome.kept, "degraded": outcome.degraded}
+        counts = {name: getattr(outcome, name) for name in ("count", "kept", "degraded", "gaps")}
         log.info("report done", extra={**about, **counts, "seconds": round(seconds, 3)})
 
     def _failed(self, reference: ReportReference, error: GamutError) -> None:

@@ -47,7 +47,8 @@ class Outcome:
     """How it ended. kind: written, current, skipped or retracted. reason: of the last two. count: resources it changed.
 
     filed: when the report that was read came into the chart, by the server's clock. kept: resources that stay as a
-    clinician left them. degraded: kinds of what the server did not take.
+    clinician left them. degraded: kinds of what the server did not take. gaps: sources beside the report that could
+    not be read or contradict each other.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Outcome:
     filed: str | None = None
     kept: int = 0
     degraded: int = 0
+    gaps: int = 0
 
 
 def process(
@@ -83,7 +85,8 @@ def process(
     with timed("write"):
         done = write(chart.client, found, analysis, chart.writing)
     filed = found.resource.get("meta", {}).get("lastUpdated")
-    return _told(Outcome("written", version=found.reference.version, count=len(done.written), filed=filed), done)
+    written = Outcome("written", found.reference.version, count=len(done.written), filed=filed, gaps=len(found.gaps))
+    return _told(written, done)
 
 
 def _skipped(reference: ReportReference, found: Skip, chart: Chart) -> Outcome:

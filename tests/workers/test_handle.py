@@ -127,6 +127,17 @@ def test_what_a_clinician_keeps_of_a_report_in_error_is_said(
     assert hospital.found(reference) == ["final"]
 
 
+def test_what_could_not_be_read_beside_a_report_is_counted(
+    handler: Handler, hospital: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reference = hospital.file(imagingStudy=[{"reference": "ImagingStudy/gone"}])
+    with caplog.at_level(logging.INFO):
+        handler.handle(reference)
+    line = json.loads(JsonLines("worker").format(caplog.records[-1]))
+    assert (line["outcome"], line["gaps"]) == ("written", 1)
+    assert b'gamut_reports_with_gaps_total{outcome="written"} 1.0' in handler._metrics.page()
+
+
 def test_a_report_that_is_left_alone_keeps_its_dead_letter_and_its_attempts(
     handler: Handler, hospital: Any, ledger: Ledger, keys: redis.Redis
 ) -> None:
