@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from models.conclusion import conclude
 from models.constraint import Quote
 from models.cues import lowered, names_something
 from models.differential import group_differential
@@ -19,12 +18,10 @@ from models.errors import EmptyReport, ReportTooLong
 from models.forms import Form, form_for
 from models.grounding import laterality_of
 from models.impression import draft_impression
-from models.prompt import context_line, indication_line, write_window
+from models.prompt import context_line, write_window
 from models.report import (
     Analysis,
-    DifferentialGroup,
     Finding,
-    Impression,
     Mention,
     ModelIdentity,
     Report,
@@ -40,8 +37,6 @@ from models.windows import sentences, windows
 
 WINDOW_CHARS = 140
 """Longest window, in characters: what training shows most (training/base.py)."""
-
-_DRAFTED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
 
 
 def open_analyzer(settings: ModelSettings, coding: TerminologySettings | None = None) -> Analyzer:
@@ -75,7 +70,7 @@ class Analyzer:
         sections = split_sections(report.text)
         findings = tuple(self._findings(report, sections, deadline))
         differential = group_differential(report.text, sections, findings)
-        impression = self._impression(report, sections, findings, differential, deadline)
+        impression = draft_impression(report.text, sections, findings, differential)
         return Analysis(report.id, report.context, sections, findings, differential, impression, self.identity)
 
     def close(self) -> None:
@@ -122,33 +117,6 @@ class Analyzer:
             laterality=laterality_of(named),
             codes=self._terminology.code(named, report.context, certainty),
         )
-
-    def _impression(
-        self,
-        report: Report,
-        sections: Sequence[Section],
-        findings: Sequence[Finding],
-        differential: Sequence[DifferentialGroup],
-        deadline: float | None,
-    ) -> Impression | None:
-        """A draft from the findings alone: what the radiologist's own impression says is no source for it.
-
-        What the report takes back later on (impression, addendum) is no source either.
-        """
-        standing = {f for c in conclude(findings) for f in c.mentions if not c.is_less_sure_than(f.certainty)}
-        listed = {
-            Mention(f.certainty, " ".join(f.quote.split())): i
-            for i, f in enumerate(findings)
-            if f.section in _DRAFTED_FROM and f in standing
-        }
-        if not listed:
-            return None
-        said = " ".join(report.text[s.span.start : s.span.end] for s in sections if s.kind is SectionKind.INDICATION)
-        head = context_line(report.context) + indication_line(said)
-        prompt, constraint = self._form.impression(head, list(listed))
-        self._engine.write(prompt, constraint, deadline)
-        places = list(listed.values())
-        return draft_impression(findings, differential, [places[i] for i in constraint.chosen])
 
 
 def mentions_of(analysis: Analysis) -> tuple[Mention, ...]:

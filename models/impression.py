@@ -1,17 +1,55 @@
-"""Words for the findings that the model chose: a numbered draft that says nothing which the findings do not say.
+"""The draft impression: which findings it names, and numbered words for them that say nothing which they do not say.
 
-The model chooses and orders; the sentences are built here from the report's own quotes, each with the certainty it was
-extracted with, so that no statement can be surer than the report. Knows no prompt and no chart.
+What is named is decided by models/salience.py; the sentences are built here from the report's own quotes, each with the
+certainty it was extracted with, so that no statement can be surer than the report. Knows no prompt and no chart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from models.report import Certainty, DifferentialGroup, Finding, Impression
+from models.conclusion import conclude, condition_key
+from models.report import Certainty, DifferentialGroup, Finding, Impression, Section, SectionKind
+from models.salience import is_critical, salience
+
+DRAFTED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
+"""The radiologist's own impression is no source: a draft is a second opinion on the findings and not an echo."""
+
+_NAMED_FROM = 0.1
+"""Least salience of what is named; chosen by cross-validation on the train reports (dev/decisions/0005)."""
 
 
 def draft_impression(
+    text: str, sections: Sequence[Section], findings: Sequence[Finding], differential: Sequence[DifferentialGroup]
+) -> Impression | None:
+    """Draft from the findings alone, in reading order; None where there are none to draft from.
+
+    What the report takes back later on (impression, addendum) is no source either.
+    """
+    standing = {f for c in conclude(findings) for f in c.mentions if not c.is_less_sure_than(f.certainty)}
+    listed: dict[tuple[Certainty, str], int] = {}
+    for index, finding in enumerate(findings):
+        if finding.section in DRAFTED_FROM and finding in standing:
+            listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
+    places = list(listed.values())
+    some, groups = [findings[i] for i in places], _among(differential, places)
+    draft = word_impression(some, groups, choose(some, salience(text, sections, some, groups)))
+    return draft and replace(draft, evidence=tuple(tuple(places[i] for i in group) for group in draft.evidence))
+
+
+def choose(findings: Sequence[Finding], saliences: Sequence[float]) -> tuple[int, ...]:
+    """Indexes of the findings that a draft names, the most salient first: what is salient, all that is critical, and
+    one at least.
+
+    Of two that say the same, the one in more words is kept.
+    """
+    order = sorted(range(len(findings)), key=lambda i: -saliences[i])
+    named = [i for i in order if saliences[i] >= _NAMED_FROM or is_critical(findings[i])] or order[:1]
+    return tuple(i for i in named if is_critical(findings[i]) or not any(_says_more(findings, j, i) for j in named))
+
+
+def word_impression(
     findings: Sequence[Finding], differential: Sequence[DifferentialGroup], chosen: Sequence[int]
 ) -> Impression | None:
     """One statement a chosen finding with the chosen candidates offered for it, denied ones together at the end; None
@@ -33,10 +71,33 @@ def draft_impression(
         statements.append((_sentence(findings, index, followers), (index, *followers)))
     if denied := [i for i in dict.fromkeys(chosen) if findings[i].certainty is Certainty.ABSENT]:
         statements.append((f"No {_joined([_words(findings[i]) for i in denied], 'or')}.", tuple(denied)))
+    return numbered(statements)
+
+
+def numbered(statements: Sequence[tuple[str, tuple[int, ...]]]) -> Impression | None:
+    """Statements, each with its evidence, as one numbered text; None without any."""
     if not statements:
         return None
     text = "\n".join(f"{number}. {words}" for number, (words, _) in enumerate(statements, 1))
     return Impression(text, tuple(words for words, _ in statements), tuple(evidence for _, evidence in statements))
+
+
+def _among(differential: Sequence[DifferentialGroup], places: Sequence[int]) -> list[DifferentialGroup]:
+    """The differential of a part of the findings, its indexes into that part."""
+    place_of = {index: place for place, index in enumerate(places)}
+    return [
+        DifferentialGroup(
+            None if group.finding is None else place_of.get(group.finding),
+            tuple(place_of[c] for c in group.candidates if c in place_of),
+        )
+        for group in differential
+    ]
+
+
+def _says_more(findings: Sequence[Finding], one: int, other: int) -> bool:
+    """Whether one finding says all that the other one says, and more, as surely."""
+    more, less = (set(condition_key(findings[i].quote).split()) for i in (one, other))
+    return findings[one].certainty is findings[other].certainty and less < more
 
 
 def _sentence(findings: Sequence[Finding], index: int, followers: Sequence[int]) -> str:

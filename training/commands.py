@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from training import draft_commands
+
 if TYPE_CHECKING:
     from training.labelled import Labelled
     from training.tables import Json
@@ -24,6 +26,7 @@ measure = typer.Typer(no_args_is_help=True, help="Measure what is shipped: the s
 
 def register(app: typer.Typer) -> None:
     """Mount this room's commands on `gamut`."""
+    draft_commands.register(train, measure)
     train.add_typer(measure, name="evaluate")
     app.add_typer(train, name="train")
 

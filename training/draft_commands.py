@@ -1,0 +1,111 @@
+"""The sub-commands about draft impressions: their weights, their scores, drafts to read. Imports nothing heavy until a
+command runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from models.analyze import Analyzer
+    from training.impressions import Case
+
+Corpus = Annotated[Path | None, typer.Option(help="Folder of marked-up reports; the project's own if not given")]
+Model = Annotated[Path | None, typer.Option(help="GGUF to measure; else the one of GAMUT_MODEL")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file")]
+Split = Annotated[Literal["held_out", "dev", "train"], typer.Option(help="Which reports")]
+Findings = Annotated[
+    Literal["extracted", "gold"], typer.Option(help="What is drafted from: the service's own reading, or the marks")
+]
+
+
+def register(train: typer.Typer, measure: typer.Typer) -> None:
+    """Mount the commands on `gamut train` and `gamut train evaluate`."""
+    train.command()(salience)
+    measure.command()(impressions)
+
+
+def salience(
+    corpus: Corpus = None,
+    out: Annotated[Path | None, typer.Option(help="JSON to write; the shipped one if not given")] = None,
+) -> None:
+    """Learn from the train reports which findings an impression names; a second's work."""
+    from models.salience import WEIGHTS
+    from training.corpus import CORPUS, load_corpus
+    from training.impressions import cases, learn_salience
+
+    weights = learn_salience(list(cases(load_corpus("train", corpus or CORPUS))))
+    place = out or WEIGHTS
+    place.write_text(json.dumps({"weights": weights}, indent=0) + "\n", encoding="utf-8")
+    typer.echo(f"{place}: {len(weights)} weights")
+
+
+def impressions(
+    split: Split = "held_out",
+    findings: Findings = "extracted",
+    corpus: Corpus = None,
+    model: Model = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure drafts against radiologists' impressions, beside lists of findings and the best choice there is."""
+    from rich.console import Console
+
+    from training.impressions import as_json, evaluate_impressions
+
+    some = _cases(split, corpus)
+    if findings == "gold":
+        rows = as_json(evaluate_impressions(some))
+    else:
+        with _analyzer(model) as analyzer, _progress(len(some)) as advance:
+            rows = as_json(evaluate_impressions(some, analyzer, advance))
+    if json_file:
+        json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    Console().print(_table(f"{len(some)} reports, {split}, {findings} findings", rows))
+
+
+def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+    from rich.table import Table
+
+    table = Table("", *next(iter(rows.values())), title=title)
+    for name, row in rows.items():
+        table.add_row(name, *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
+    return table
+
+
+def _cases(split: Split, corpus: Path | None) -> Sequence[Case]:
+    from training.corpus import CORPUS, load_corpus
+    from training.impressions import cases
+
+    return list(cases(load_corpus(split, corpus or CORPUS)))
+
+
+@contextmanager
+def _analyzer(model: Path | None) -> Iterator[Analyzer]:
+    """The reader as the service opens it."""
+    from models.analyze import open_analyzer
+    from models.settings import ModelSettings, load
+
+    settings = load(ModelSettings)
+    analyzer = open_analyzer(settings.model_copy(update={"model": model}) if model else settings)
+    try:
+        yield analyzer
+    finally:
+        analyzer.close()
+
+
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("reading", total=steps)
+        yield lambda: progress.advance(task)
