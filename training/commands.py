@@ -12,6 +12,7 @@ from training import draft_commands
 
 if TYPE_CHECKING:
     from training.labelled import Labelled
+    from training.readers import Teacher
     from training.tables import Json
 
 Recipe = Annotated[str, typer.Option(help="Recipe: a TOML file, or the name of one of training/recipes")]
@@ -19,6 +20,10 @@ Corpus = Annotated[Path | None, typer.Option(help="Folder of marked-up reports; 
 Out = Annotated[Path, typer.Option(help="Folder of the result; a run that was stopped there goes on")]
 Model = Annotated[Path | None, typer.Option(help="GGUF to measure; else the one of GAMUT_MODEL")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file")]
+
+TeacherOption = Annotated[
+    Literal["rules", "both"] | None, typer.Option(help="Measure the rule teacher instead of the model, or both joined")
+]
 
 train = typer.Typer(no_args_is_help=True, help="From marked-up reports to a GGUF: corpus, base, qlora, export, scores.")
 measure = typer.Typer(no_args_is_help=True, help="Measure what is shipped: the service's own reading, scored.")
@@ -144,6 +149,7 @@ def marked(
     ] = None,
     split: Annotated[Literal["held_out", "dev", "train", "all"], typer.Option(help="Which reports")] = "held_out",
     context: Annotated[bool, typer.Option(help="Show the model the study's modality and body part")] = True,
+    teacher: TeacherOption = None,
     model: Model = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -153,7 +159,7 @@ def marked(
 
     place = folder or CORPUS
     seen = {m.quote for r in load_corpus("train", place) for m in r.labels} if split in ("held_out", "dev") else set()
-    _measure(list(labelled_from_marked(load_corpus(split, place), context)), seen, model, json_file)
+    _measure(list(labelled_from_marked(load_corpus(split, place), context)), seen, model, json_file, teacher)
 
 
 @measure.command()
@@ -169,24 +175,55 @@ def lines(
     _measure(list(labelled_from_lines(gold, source)), set(), model, json_file)
 
 
-def _measure(labelled: list[Labelled], seen: set[str], model: Path | None, json_file: Path | None) -> None:
-    """Composition root of both measurements: one analyzer, as the service opens it."""
+@measure.command()
+def labels14(
+    reports: Annotated[Path, typer.Option(help="CSV of reports: uid, findings, impression ... (plain or gzip)")],
+    labels: Annotated[Path, typer.Option(help="CSV of their labels: uid and a column a label")],
+    split: Annotated[str | None, typer.Option(help="Only reports whose column `split` says so")] = None,
+    teacher: TeacherOption = None,
+    model: Model = None,
+) -> None:
+    """Measure the 14 CheXpert labels that findings give a chest radiograph; JSON alone on standard output."""
     import json
 
     from rich.console import Console
     from rich.progress import Progress
 
-    from models.analyze import open_analyzer
-    from models.settings import ModelSettings, load
+    from models.terminology import Terminology
+    from training.labels14 import findings_of, measure14, read_rules
+    from training.radiographs import read_radiographs
+    from training.readers import model_settings, opened
+
+    rules, settings = read_rules(), model_settings(model)
+    rows = read_radiographs(reports, labels, rules, split)
+    with (
+        closing(Terminology.open()) as terminology,
+        opened(settings, teacher) as reader,
+        Progress(console=Console(stderr=True)) as progress,
+    ):
+        task = progress.add_task("reading", total=len(rows))
+        found = findings_of(reader, rows, settings.model_contexts, lambda: progress.advance(task))
+        typer.echo(json.dumps(measure14(rows, found, terminology, rules, reader.identity), indent=1))
+
+
+def _measure(
+    labelled: list[Labelled], seen: set[str], model: Path | None, json_file: Path | None, teacher: Teacher | None = None
+) -> None:
+    """Composition root of both measurements: a reader, as the service opens it."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+
     from training.evaluate import answers, evaluate
+    from training.readers import model_settings, opened
     from training.tables import overview
 
-    settings = load(ModelSettings)
-    settings = settings.model_copy(update={"model": model}) if model else settings
-    with closing(open_analyzer(settings)) as analyzer, Progress(console=Console(stderr=True)) as progress:
+    settings = model_settings(model)
+    with opened(settings, teacher) as reader, Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("reading", total=len(labelled))
-        read = answers(analyzer, labelled, settings.model_contexts, lambda: progress.advance(task))
-        found = evaluate(read, analyzer.identity, seen).as_json()
+        read = answers(reader, labelled, settings.model_contexts, lambda: progress.advance(task))
+        found = evaluate(read, reader.identity, seen).as_json()
     if json_file:
         json_file.write_text(json.dumps(found, indent=1), encoding="utf-8")
     Console().print(overview(found))

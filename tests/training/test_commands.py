@@ -41,7 +41,7 @@ def test_help_needs_nothing_heavy() -> None:
 def test_the_corpus_is_checked_and_counted(app: typer.Typer) -> None:
     done = CliRunner().invoke(app, ["train", "corpus"])
     assert done.exit_code == 0
-    assert " reports to train on, 196 held out" in done.stdout
+    assert " for choices, 196 held out" in done.stdout
 
 
 def test_the_survey_is_written_as_a_page(app: typer.Typer, tmp_path: Path) -> None:
