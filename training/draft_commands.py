@@ -40,12 +40,13 @@ def salience(
     """Learn from the train reports which findings an impression names; a second's work."""
     from models.salience import WEIGHTS
     from training.corpus import CORPUS, load_corpus
-    from training.impressions import cases, learn_salience
+    from training.impressions import cases, learn_salience, learn_telling
 
-    weights = learn_salience(list(cases(load_corpus("train", corpus or CORPUS))))
+    reports = load_corpus("train", corpus or CORPUS)
+    learnt = {"salience": learn_salience(list(cases(reports))), "telling": learn_telling(reports)}
     place = out or WEIGHTS
-    place.write_text(json.dumps({"weights": weights}, indent=0) + "\n", encoding="utf-8")
-    typer.echo(f"{place}: {len(weights)} weights")
+    place.write_text(json.dumps(learnt, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+    typer.echo(f"{place}: {len(learnt['salience'])} features, {len(learnt['telling'])} words")
 
 
 def impressions(
@@ -74,9 +75,11 @@ def impressions(
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     from rich.table import Table
 
-    table = Table("", *next(iter(rows.values())), title=title)
-    for name, row in rows.items():
-        table.add_row(name, *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
+    table = Table("", *rows, title=title)
+    for name in next(iter(rows.values())):
+        table.add_row(
+            name, *(f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for row in rows.values())
+        )
     return table
 
 

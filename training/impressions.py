@@ -31,6 +31,7 @@ _SAME = 0.5
 _ORDER = tuple(Certainty)
 _SEEN_OFTEN = 8
 """A feature that fewer findings of the train reports have gets no weight."""
+_WORD_SEEN_OFTEN = 5
 _RIDGE = 3.0
 _POSITIVE = (Certainty.PRESENT, Certainty.PROBABLE)
 
@@ -115,8 +116,22 @@ def evaluate_impressions(
     return {name: _row(some, read, drafter) for name, drafter in _DRAFTERS.items()}
 
 
+def learn_telling(reports: Iterable[MarkedReport]) -> dict[str, float]:
+    """For each word of the parts that are read, the share of its occurrences that stand in a mention."""
+    everywhere: Counter[str] = Counter()
+    in_mentions: Counter[str] = Counter()
+    for report in reports:
+        for section in split_sections(report.text):
+            if section.kind in READ:
+                everywhere.update(_words(report.text[section.span.start : section.span.end]))
+        for mention in report.mentions:
+            in_mentions.update(_words(report.text[mention.span.start : mention.span.end]))
+    often = sorted(word for word, times in everywhere.items() if times >= _WORD_SEEN_OFTEN)
+    return {word: round((in_mentions[word] + 0.5) / (everywhere[word] + 1), 2) for word in often}
+
+
 def learn_salience(some: Sequence[Case]) -> dict[str, float]:
-    """Weights of models/salience.py: logistic regression with an L2 penalty, by Newton's method, on the marks.
+    """Weights of the choice: logistic regression with an L2 penalty, by Newton's method, on the marks.
 
     A finding counts as named where a label of the impression shares half of its words, as surely.
     """
@@ -249,6 +264,10 @@ def _listed(findings: Iterable[Finding]) -> list[Finding]:
 
 def _same(label: Mention, finding: Finding) -> bool:
     return label.certainty is finding.certainty and matches(label.quote, finding.quote) >= _SAME
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in condition_key(text).split() if not word.isdigit()]
 
 
 def _mention(finding: Finding) -> Mention:

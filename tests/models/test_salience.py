@@ -1,5 +1,5 @@
 from models.report import Certainty, DifferentialGroup, Finding, SectionKind, Span
-from models.salience import features, is_critical, salience
+from models.salience import belief, features, is_critical, salience
 from models.sections import split_sections
 
 TEXT = """INDICATION: Chest pain, rule out pneumothorax.
@@ -41,3 +41,15 @@ def test_words_of_the_sentence_its_sizes_and_the_question_are_seen() -> None:
     assert of_pneumothorax["asked present"] == 0.5
     assert of_cyst["beside aside"] == of_cyst["offered"] == 1.0
     assert of_cyst["size 0"] == 0.0
+
+
+def test_a_quote_without_a_telling_word_is_hardly_believed() -> None:
+    ovary, cyst = (
+        belief(Finding(Certainty.PRESENT, q, Span(0, len(q)), SectionKind.FINDINGS, 0.9))
+        for q in ("left ovary", "ovarian cyst")
+    )
+    assert ovary < 0.6 < cyst
+
+
+def test_a_number_alone_is_not_believed() -> None:
+    assert belief(Finding(Certainty.PRESENT, "12", Span(0, 2), SectionKind.FINDINGS, 1.0)) == 0.0

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from models.report import Certainty, Finding, Mention, SectionKind, Span
 from training.commands import register
 from training.corpus import CORPUS, load_corpus, parse_marked, read_marked
-from training.impressions import cases, evaluate_impressions, is_supported, learn_salience
+from training.impressions import cases, evaluate_impressions, is_supported, learn_salience, learn_telling
 
 RAW = """CT | chest | F | 60
 INDICATION: Cough.
@@ -74,12 +74,18 @@ def test_the_weights_favour_what_impressions_name() -> None:
     assert weights["word fracture"] > 0
 
 
+def test_a_word_tells_a_condition_as_often_as_it_stands_in_a_mention() -> None:
+    telling = learn_telling(read_marked(CORPUS / "chest.txt"))
+    assert telling["pneumothorax"] > 0.9
+    assert telling["lung"] < 0.5
+
+
 def test_the_weights_are_learnt_from_a_folder_of_reports(app: typer.Typer, tmp_path: Path) -> None:
     out = tmp_path / "salience.json"
     shutil.copy(CORPUS / "chest.txt", tmp_path)
     done = CliRunner().invoke(app, ["train", "salience", "--corpus", str(tmp_path), "--out", str(out)])
     assert done.exit_code == 0
-    assert json.loads(out.read_text())["weights"]["sure absent"] < 0
+    assert json.loads(out.read_text())["salience"]["sure absent"] < 0
 
 
 def test_figures_of_drafts_are_shown_and_written(app: typer.Typer, tmp_path: Path) -> None:
