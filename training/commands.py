@@ -64,6 +64,40 @@ def eda(
 
 
 @train.command()
+def label(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of reports in the corpus form, labelled or not")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the labelled copy; a run that was stopped there goes on")] = Path(
+        "build/labelled"
+    ),
+    url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint in the house, as far as /v1; without it rules label")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The endpoint's name of its model")] = "default",
+    runs: Annotated[int, typer.Option(min=1, help="Answers a section; what more than half of them say is kept")] = 3,
+    token: Annotated[
+        str | None, typer.Option(envvar="GAMUT_TEACHER_TOKEN", help="Bearer token of the endpoint")
+    ] = None,
+) -> None:
+    """Have a teacher label the train split: rules, or any language model in the house. Each label says what made it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from models.terminology import Terminology
+    from training.corpus import CORPUS, load_corpus
+    from training.endpoint_teacher import EndpointTeacher
+    from training.rule_teacher import RuleTeacher
+    from training.weak import label_reports
+
+    reports = load_corpus("train", folder or CORPUS)
+    with closing(Terminology.open()) as terminology, Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("labelling", total=len(reports))
+        teacher = EndpointTeacher(url, model, runs, token) if url else RuleTeacher(terminology)
+        count = label_reports(teacher, reports, out, lambda: progress.advance(task))
+    dropped = f", {teacher.dropped} lines dropped" if isinstance(teacher, EndpointTeacher) else ""
+    typer.echo(f"{out}: {len(reports)} reports, {count} labels{dropped}")
+
+
+@train.command()
 def base(recipe: Recipe = "base-s", corpus: Corpus = None, out: Out = Path("build/base")) -> None:
     """Train tokenizer and base of the shipped model from scratch, or go on with it."""
     from training.base import BaseRecipe, train_base

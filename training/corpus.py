@@ -127,6 +127,21 @@ def mark_up(report: MarkedReport) -> str:
     return head + "".join(pieces) + report.text[at:]
 
 
+def write_marked(reports: Iterable[MarkedReport], folder: Path) -> None:
+    """Write reports into the files that they name, in the order given; a file that is there is replaced."""
+    bodies: dict[str, list[str]] = {}
+    for report in reports:
+        bodies.setdefault(report.file, []).append(mark_up(report))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, marked in bodies.items():
+        (folder / name).write_text("\n\n".join(marked) + "\n", encoding="utf-8")
+
+
+def may_be_marked(text: str, span: Span) -> bool:
+    """Whether a label may stand there: not in a part that is not read, and within a text without brackets."""
+    return not any(section.start(1) < span.end and span.start < section.end(1) for section in _UNREAD.finditer(text))
+
+
 def digests(reports: Iterable[MarkedReport]) -> str:
     """The start of each marked-up report's SHA-256, in order, so that a run can say which it learnt from."""
     return " ".join(hashlib.sha256(mark_up(report).encode()).hexdigest()[:12] for report in reports)

@@ -4,6 +4,7 @@
     |-- CorpusError      a marked-up file or its held-out list is wrong
     |-- RecipeError      a recipe has an unknown key, a wrong value, or belongs to another stage
     |-- LabelsError      a file of label lines cannot be scored
+    |-- TeacherError     an endpoint that labels reports cannot be reached, or answers with no labels
     |-- BaseUnusable     a base model, tokenizer or adapter that cannot be trained or joined
     `-- ExportError      the converter is missing, refuses, or its GGUF answers differently
 
@@ -29,6 +30,10 @@ class RecipeError(TrainingError):
 
 class LabelsError(TrainingError):
     """Label lines or their reports cannot be read."""
+
+
+class TeacherError(TrainingError):
+    """A teacher that does not answer as one."""
 
 
 class BaseUnusable(TrainingError):

@@ -17,24 +17,15 @@ from pathlib import Path
 import models
 from models.cues import lowered, names_something
 from models.grounding import laterality_of
-from models.report import Analysis, Certainty, Finding, ModelIdentity, Report, SectionKind, Span
+from models.report import Analysis, Certainty, Finding, ModelIdentity, Report, Span
 from models.sections import READ, split_sections
 from models.terminology import Terminology, rules
 from models.windows import sentences
+from training.weak import WeakLabel
 
 _TOKEN = re.compile(r"[^\s,;:()\[\]\"]+")
 _LONGEST = 6
 _CACHED = 1 << 17
-
-
-@dataclass(frozen=True, slots=True)
-class WeakLabel:
-    """A label and what made it: the code of the concept that was named, and how sure the cues are."""
-
-    certainty: Certainty
-    span: Span
-    section: SectionKind
-    rule: str
 
 
 class RuleTeacher:
