@@ -23,7 +23,7 @@ from models.terminology import Terminology, rules
 from models.windows import sentences
 from training.weak import WeakLabel
 
-_TOKEN = re.compile(r"[^\s,;:()\[\]\"]+")
+_TOKEN = re.compile(r"[^\s,;:()\[\]\"/]*[^\W_][^\s,;:()\[\]\"/]*")
 _LONGEST = 6
 _CACHED = 1 << 17
 
@@ -206,6 +206,6 @@ def _together(text: str, tokens: Sequence[Span]) -> bool:
 
 
 def _trimmed(text: str, end: int) -> int:
-    while text[end - 1] in ".!?-/":
+    while text[end - 1] in ".!?-":
         end -= 1
     return end

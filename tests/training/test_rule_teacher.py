@@ -36,6 +36,7 @@ def labelled(teacher: RuleTeacher, text: str) -> list[str]:
         ("This may represent pneumonia or atelectasis.", ["possible: pneumonia", "possible: atelectasis"]),
         ("Hydronephrosis of the right kidney.", ["present: Hydronephrosis of the right kidney"]),
         ("The heart is of normal size.", []),
+        ("Renal cell carcinoma / cyst.", ["present: Renal cell carcinoma", "present: cyst"]),
     ],
 )
 def test_conditions_are_found_by_name_with_side_and_place_and_judged_by_cues(
