@@ -17,7 +17,7 @@ from connector.fhir import Json
 from connector.identity import AI_SECURITY, item_id
 from connector.reports import ChartReport
 from models.conclusion import Condition, Differential, conclude, conclude_differential
-from models.report import Analysis, Certainty, Coding, Finding, Span, StudyContext
+from models.report import Analysis, Certainty, Coding, Finding, Impression, Span, StudyContext
 
 SUPPORTING_INFO = "http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo"
 DERIVATION = "http://hl7.org/fhir/StructureDefinition/derivation-reference"
@@ -106,10 +106,17 @@ def _impression(chart: ChartReport, analysis: Analysis, conditions: Sequence[Con
     elements = {
         "code": words.IMPRESSION,
         "valueString": _clean(analysis.impression.text),
-        "component": _context(chart.report.context),
+        "component": [_outcome(analysis.impression), *_context(chart.report.context)],
         "derivedFrom": _studies(chart) + [_pointer(chart, c) for c in named if c.certainty is not Certainty.ABSENT],
     }
     return _item(chart, "impression", "", elements)
+
+
+def _outcome(draft: Impression) -> Json:
+    """What the check of the draft came to."""
+    kinds = f" ({', '.join(dict.fromkeys(draft.struck))})" if draft.struck else ""
+    told = f"Statements that agree with the findings: {len(draft.statements)}; struck: {len(draft.struck)}{kinds}"
+    return {"code": words.DRAFT_CHECK, "valueString": told}
 
 
 def _nothing(chart: ChartReport) -> Item:

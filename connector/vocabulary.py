@@ -71,6 +71,7 @@ CONFIDENCE = concept(
     coding(CODE_SYSTEM, "confidence", "Model's confidence"),
     coding(DICOM, "111012", "Certainty of Finding"),
 )
+DRAFT_CHECK = concept("Check against the findings", coding(CODE_SYSTEM, "draft-check", "Check against the findings"))
 LATERALITY = concept("Laterality", coding(SNOMED, "272741003", "Laterality"))
 MODALITY = concept("Modality", coding(DICOM, "121139", "Modality"))
 BODY_PART = concept("Body part examined", coding(DICOM, "123014", "Target Region"))

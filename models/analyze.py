@@ -8,17 +8,19 @@ queue, no file formats.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from models.constraint import Quote
+from models.batch import Prompt
+from models.constraint import CopyTokens, Quote
+from models.copy_bytes import CopyBytes
 from models.cues import lowered, names_something
 from models.differential import group_differential
-from models.engine import Engine
+from models.engine import Engine, Tuning
 from models.errors import EmptyReport, ReportTooLong
 from models.forms import Form, form_for
 from models.grounding import laterality_of
-from models.impression import draft_impression
-from models.prompt import context_line, write_window
+from models.impression import Unsupported, draft_impression
+from models.prompt import Written, context_line, write_window
 from models.report import (
     Analysis,
     Finding,
@@ -42,15 +44,18 @@ WINDOW_CHARS = 140
 def open_analyzer(settings: ModelSettings, coding: TerminologySettings | None = None) -> Analyzer:
     """Load what reading needs. Raises ModelNotFound, ModelUnusable, TerminologyError before any work is taken."""
     terminology = Terminology.open(settings=coding)
-    engine = Engine(settings.model, settings.model_contexts, settings.model_threads)
-    return Analyzer(engine, terminology, settings.max_report_chars)
+    engine = Engine(settings.model, Tuning(settings.model_contexts, settings.model_threads))
+    return Analyzer(engine, terminology, settings.max_report_chars, settings.draft_unsupported)
 
 
 class Analyzer:
     """Reads reports; one a process, thread-safe."""
 
-    def __init__(self, engine: Engine, terminology: Terminology, max_chars: int) -> None:
+    def __init__(
+        self, engine: Engine, terminology: Terminology, max_chars: int, unsupported: Unsupported = "strike"
+    ) -> None:
         self._engine, self._terminology, self._max_chars = engine, terminology, max_chars
+        self._unsupported: Unsupported = unsupported
         self._form: Form = form_for(engine)
         self.identity: ModelIdentity = engine.identity
 
@@ -70,7 +75,7 @@ class Analyzer:
         sections = split_sections(report.text)
         findings = tuple(self._findings(report, sections, deadline))
         differential = group_differential(report.text, sections, findings)
-        impression = draft_impression(report.text, sections, findings, differential)
+        impression = draft_impression(report.text, sections, findings, differential, self._unsupported)
         return Analysis(report.id, report.context, sections, findings, differential, impression, self.identity)
 
     def close(self) -> None:
@@ -79,25 +84,27 @@ class Analyzer:
         self._terminology.close()
 
     def _findings(self, report: Report, sections: Sequence[Section], deadline: float | None) -> list[Finding]:
-        found = []
-        for section in sections:
-            if section.kind in READ:
-                ends = list(sentences(report.text, section.span))
-                for window in windows(report.text, section.span, WINDOW_CHARS):
-                    quotes = self._quotes(report, section.kind, window, deadline)
-                    found += [self._finding(report, section.kind, quote, ends) for quote in quotes]
-        return found
-
-    def _quotes(self, report: Report, section: SectionKind, window: Span, deadline: float | None) -> list[Quote]:
-        """What the model writes of one window, its places counted in the report."""
-        written = write_window(report.text, window.start, window.end)
-        prompt, constraint = self._form.extraction(context_line(report.context, section), written)
-        self._engine.write(prompt, constraint, deadline)
-        return [
-            replace(quote, start=written.places[quote.start], end=written.places[quote.end - 1] + 1)
-            for quote in constraint.quotes
-            if names_something(written.text[quote.start : quote.end])
+        read = [
+            _Reading(section, list(sentences(report.text, section.span)), self._windows(report, section))
+            for section in sections
+            if section.kind in READ
         ]
+        # All windows at once: the engine decodes them side by side, and beside those of other reports.
+        self._engine.write_all([(w.prompt, w.constraint) for reading in read for w in reading.windows], deadline)
+        return [
+            self._finding(report, reading.section.kind, quote, reading.ends)
+            for reading in read
+            for window in reading.windows
+            for quote in window.quotes()
+        ]
+
+    def _windows(self, report: Report, section: Section) -> list[_Window]:
+        head = context_line(report.context, section.kind)
+        found = []
+        for window in windows(report.text, section.span, WINDOW_CHARS):
+            written = write_window(report.text, window.start, window.end)
+            found.append(_Window(written, *self._form.extraction(head, written)))
+        return found
 
     def _finding(self, report: Report, section: SectionKind, quote: Quote, ends: Sequence[Span]) -> Finding:
         span = Span(quote.start, quote.end)
@@ -117,6 +124,33 @@ class Analyzer:
             laterality=laterality_of(named),
             codes=self._terminology.code(named, report.context, certainty),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A window as the model is shown it, and the constraint that holds its answer."""
+
+    written: Written
+    prompt: Prompt
+    constraint: CopyTokens | CopyBytes
+
+    def quotes(self) -> list[Quote]:
+        """What the model wrote of it, its places counted in the report."""
+        text, places = self.written.text, self.written.places
+        return [
+            replace(quote, start=places[quote.start], end=places[quote.end - 1] + 1)
+            for quote in self.constraint.quotes
+            if names_something(text[quote.start : quote.end])
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A section that is read: where its sentences end, and its windows."""
+
+    section: Section
+    ends: list[Span]
+    windows: list[_Window]
 
 
 def mentions_of(analysis: Analysis) -> tuple[Mention, ...]:

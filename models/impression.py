@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from models.conclusion import conclude, condition_key
+from models.consistency import Issue, Statement, check_statement, state
 from models.report import Certainty, DifferentialGroup, Finding, Impression, Section, SectionKind
 from models.salience import belief, is_critical, salience
 
 DRAFTED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
 """The radiologist's own impression is no source: a draft is a second opinion on the findings and not an echo."""
+
+Unsupported = Literal["strike", "withhold"]
 
 _NAMED_FROM = 0.1
 """Least salience of what is named; chosen by cross-validation on the train reports (dev/decisions/0005)."""
@@ -23,21 +27,34 @@ _BELIEVED_FROM = 0.6
 
 
 def draft_impression(
-    text: str, sections: Sequence[Section], findings: Sequence[Finding], differential: Sequence[DifferentialGroup]
+    text: str,
+    sections: Sequence[Section],
+    findings: Sequence[Finding],
+    differential: Sequence[DifferentialGroup],
+    unsupported: Unsupported = "strike",
 ) -> Impression | None:
-    """Draft from the findings alone, in reading order; None where there are none to draft from.
+    """Draft from the findings alone, in reading order; None where nothing can be said.
 
-    What the report takes back later on (impression, addendum) is no source either.
+    What the report takes back later on (impression, addendum) is no source either. unsupported: what becomes of a
+    condition with which the rest of the findings disagrees: it is struck, or the whole draft is withheld.
     """
     standing = {f for c in conclude(findings) for f in c.mentions if not c.is_less_sure_than(f.certainty)}
     listed: dict[tuple[Certainty, str], int] = {}
     for index, finding in enumerate(findings):
         if finding.section in DRAFTED_FROM and finding in standing and belief(finding) >= _BELIEVED_FROM:
             listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
-    places = list(listed.values())
-    some, groups = [findings[i] for i in places], _among(differential, places)
-    draft = word_impression(some, groups, choose(some, salience(text, sections, some, groups)))
-    return draft and replace(draft, evidence=tuple(tuple(places[i] for i in group) for group in draft.evidence))
+    statements = [s for s in state(text, sections, findings) if s.finding.section in DRAFTED_FROM]
+    struck: dict[int, Issue] = {}
+    while True:
+        draft = _draft(text, sections, findings, differential, [i for i in listed.values() if i not in struck])
+        said = [i for group in draft.evidence for i in group] if draft else []
+        disputed = {i: issue for i in said if (issue := _dispute(findings[i], statements))}
+        struck |= disputed
+        if not disputed or draft is None:
+            break
+    if draft is None or (struck and unsupported == "withhold"):
+        return None
+    return replace(draft, struck=tuple(str(issue.kind) for issue in struck.values()))
 
 
 def choose(findings: Sequence[Finding], saliences: Sequence[float]) -> tuple[int, ...]:
@@ -82,6 +99,26 @@ def numbered(statements: Sequence[tuple[str, tuple[int, ...]]]) -> Impression | 
         return None
     text = "\n".join(f"{number}. {words}" for number, (words, _) in enumerate(statements, 1))
     return Impression(text, tuple(words for words, _ in statements), tuple(evidence for _, evidence in statements))
+
+
+def _draft(
+    text: str,
+    sections: Sequence[Section],
+    findings: Sequence[Finding],
+    differential: Sequence[DifferentialGroup],
+    places: Sequence[int],
+) -> Impression | None:
+    """A draft of those findings whose indexes are given."""
+    some, groups = [findings[i] for i in places], _among(differential, places)
+    draft = word_impression(some, groups, choose(some, salience(text, sections, some, groups)))
+    return draft and replace(draft, evidence=tuple(tuple(places[i] for i in group) for group in draft.evidence))
+
+
+def _dispute(finding: Finding, statements: Sequence[Statement]) -> Issue | None:
+    """What the other findings have against one, if they have."""
+    (claim,) = (s for s in statements if s.finding == finding)
+    issue = check_statement(claim, [s for s in statements if s is not claim])
+    return issue if issue and issue.against else None
 
 
 def _among(differential: Sequence[DifferentialGroup], places: Sequence[int]) -> list[DifferentialGroup]:

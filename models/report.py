@@ -141,11 +141,15 @@ class DifferentialGroup:
 
 @dataclass(frozen=True, slots=True)
 class Impression:
-    """The draft impression: numbered statements as one text, and the findings (indexes) each statement stands on."""
+    """The draft impression: numbered statements as one text, and the findings (indexes) each statement stands on.
+
+    struck: what the check found wrong with conditions that were left out of it, a word each (models/consistency.py).
+    """
 
     text: str
     statements: tuple[str, ...]
     evidence: tuple[tuple[int, ...], ...]
+    struck: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -52,4 +52,9 @@ class ModelSettings(BaseSettings):
     model_threads: int = Field(1, ge=1, le=256, description="threads of each context")
     max_report_chars: int = Field(
         200_000, ge=1000, description="longest report that is read; a longer one is a dead letter"
+    )
+    draft_unsupported: Literal["strike", "withhold"] = Field(
+        "strike",
+        description="a statement of the draft impression that the findings dispute: strike leaves it out, "
+        "withhold writes no draft",
     )

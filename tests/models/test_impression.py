@@ -99,3 +99,19 @@ def test_a_side_is_never_merged_into_the_other_one() -> None:
 
 def test_something_is_named_where_nothing_is_salient() -> None:
     assert choose([finding("renal cyst", Certainty.PRESENT)], [0.0]) == (0,)
+
+
+def test_what_another_finding_denies_is_struck_and_told() -> None:
+    text = "FINDINGS: Pulmonary embolism. Hepatic cyst. The pulmonary arteries show no pulmonary embolism."
+    findings = read(text, ("Pulmonary embolism", Certainty.PRESENT), ("Hepatic cyst", Certainty.PRESENT))
+    findings += read(text, ("pulmonary embolism", Certainty.ABSENT))
+    sections = split_sections(text)
+    draft = draft_impression(text, sections, findings[:2], [])
+    assert draft is not None
+    assert "embolism" in draft.text
+    assert draft.struck == ()
+    draft = draft_impression(text, sections, findings, [])
+    assert draft is not None
+    assert "embolism" not in draft.text
+    assert draft.struck == ("contradiction",)
+    assert draft_impression(text, sections, findings, [], "withhold") is None

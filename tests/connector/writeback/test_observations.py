@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from connector import vocabulary as words
 from connector.build import build
 from connector.errors import Unbuildable
 from connector.observations import DERIVATION, SUPPORTING_INFO, observations, urn
-from models.report import Certainty, Laterality
+from models.report import Certainty, Impression, Laterality
 
 
 def by_text(items: Any) -> dict[str, Any]:
@@ -124,6 +125,20 @@ def test_the_draft_impression_is_a_text_with_the_findings_it_stands_on(make: Any
     }
     assert draft["valueString"] == "1. Probable pneumonia."
     assert {"reference": urn("r1", "finding", "pneumonia")} in draft["derivedFrom"]
+
+
+def outcome_of(make: Any, draft: Impression) -> str:
+    items = observations(make.chart(), make.analysis(impression=draft))
+    (resource,) = (i.resource for i in items if i.kind == "impression")
+    coded = {c["code"]["coding"][0]["code"]: c for c in resource["component"]}
+    return str(coded["draft-check"]["valueString"])
+
+
+def test_the_draft_says_what_its_check_came_to(make: Any) -> None:
+    draft = Impression("1. Probable pneumonia.", ("Probable pneumonia.",), ((0, 1),))
+    assert outcome_of(make, draft) == "Statements that agree with the findings: 1; struck: 0"
+    struck = outcome_of(make, replace(draft, struck=("contradiction", "contradiction")))
+    assert struck == "Statements that agree with the findings: 1; struck: 2 (contradiction)"
 
 
 def test_a_report_of_which_nothing_was_read_has_one_observation_that_says_so(make: Any) -> None:
