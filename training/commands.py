@@ -176,24 +176,50 @@ def table(figures: Annotated[list[Path], typer.Argument(help="JSON files that ev
     typer.echo(markdown(_evaluations(figures)), nl=False)
 
 
+@train.command()
+def compare(
+    one: Annotated[Path, typer.Argument(help="JSON that evaluate wrote")],
+    other: Annotated[Path, typer.Argument(help="JSON of the same reports, read by something else")],
+    json_file: JsonFile = None,
+) -> None:
+    """Put two evaluations side by side: size, times, every metric, and the paired interval of each difference."""
+    import json
+
+    from rich.console import Console
+
+    from training.compare import compare, comparison
+
+    first, second = _evaluations([one, other])
+    found = compare(first, second)
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    Console().print(comparison(found))
+
+
 @measure.command()
 def marked(
     folder: Annotated[
         Path | None, typer.Argument(help="Folder of marked-up reports; the project's own if not given")
     ] = None,
     split: Annotated[Literal["held_out", "dev", "train", "all"], typer.Option(help="Which reports")] = "held_out",
+    section: Annotated[
+        Literal["findings", "impression", "narrative", "addendum"] | None,
+        typer.Option(help="Show and score this part of each report alone"),
+    ] = None,
     context: Annotated[bool, typer.Option(help="Show the model the study's modality and body part")] = True,
     teacher: TeacherOption = None,
     model: Model = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measure on marked-up reports: F1 with intervals, by modality, certainty and length, and calibration."""
+    from models.report import SectionKind
     from training.corpus import CORPUS, load_corpus
     from training.labelled import labelled_from_marked
 
+    kind = SectionKind(section) if section else None
     place = folder or CORPUS
     seen = {m.quote for r in load_corpus("train", place) for m in r.labels} if split in ("held_out", "dev") else set()
-    _measure(list(labelled_from_marked(load_corpus(split, place), context)), seen, model, json_file, teacher)
+    _measure(list(labelled_from_marked(load_corpus(split, place), context, kind)), seen, model, json_file, teacher)
 
 
 @measure.command()
@@ -249,15 +275,24 @@ def _measure(
     from rich.console import Console
     from rich.progress import Progress
 
+    from models.terminology import Terminology
+    from training.conditions import condition_of
     from training.evaluate import answers, evaluate
     from training.readers import model_settings, opened
-    from training.tables import overview
+    from training.tables import overview, weights
 
     settings = model_settings(model)
-    with opened(settings, teacher) as reader, Progress(console=Console(stderr=True)) as progress:
+    with (
+        closing(Terminology.open()) as terminology,
+        opened(settings, teacher) as reader,
+        Progress(console=Console(stderr=True)) as progress,
+    ):
         task = progress.add_task("reading", total=len(labelled))
         read = answers(reader, labelled, settings.model_contexts, lambda: progress.advance(task))
-        found = evaluate(read, reader.identity, seen).as_json()
+        found = evaluate(
+            read, reader.identity, seen, condition=condition_of(terminology), tokens=reader.tokens_written
+        ).as_json()
+    found |= weights(settings.model) if teacher != "rules" else {}
     if json_file:
         json_file.write_text(json.dumps(found, indent=1), encoding="utf-8")
     Console().print(overview(found))

@@ -5,7 +5,9 @@ Knows how a finding counts as right; knows nothing of how a model decodes, and p
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,6 +24,8 @@ from training.labelled import Labelled
 from training.score import METRICS, Counts, count, intervals, matches, of_certainty, total
 
 _SAME = 0.5
+MOST_FREQUENT = 30
+"""Conditions that are told apart."""
 
 
 class Reader(Protocol):
@@ -56,19 +60,35 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """How many labels training never held, and the share of them that was found with its certainty."""
+
+    labels: int
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All that was measured. ungrounded: findings whose quote is not the report's text there; it must be 0."""
+    """All that was measured. ungrounded: findings whose quote is not the report's text there; it must be 0.
+
+    conditions: overlap F1 of the most frequent ones. unseen: recall of what training never held, by wording and by
+    condition. tokens: written a report. counts: (hit, labels, predicted) of each report by metric, for comparisons; a
+    report goes by the start of the SHA-256 of its id.
+    """
 
     reports: int
     failed: dict[str, int]
     figures: dict[str, Figure]
     groups: dict[str, dict[str, dict[str, Figure]]]
     certainties: dict[str, Figure]
-    unseen_recall: float | None
+    conditions: dict[str, Figure]
+    unseen: dict[str, Unseen]
     ungrounded: int
     calibration: Calibration
     seconds: dict[str, float]
+    tokens: float
     model: dict[str, str]
+    counts: dict[str, dict[str, Counts]]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -87,11 +107,20 @@ def answers(
     return results
 
 
-def evaluate(read: Sequence[Answer], model: ModelIdentity, seen: Iterable[str] = (), draws: int = 1000) -> Evaluation:
+def evaluate(
+    read: Sequence[Answer],
+    model: ModelIdentity,
+    seen: Iterable[str] = (),
+    draws: int = 1000,
+    condition: Callable[[str], str] = str.lower,
+    tokens: int = 0,
+) -> Evaluation:
     """Score answers. seen: mentions of the training reports, so that the others' recall can be told apart.
 
-    Raises LabelsError without any answer.
+    condition: what a mention counts as in the table of conditions; tokens: written in all. Raises LabelsError without
+    any answer.
     """
+    seen = frozenset(quote.lower() for quote in seen)
     if not read:
         raise LabelsError("no labelled report to measure; name a folder or files that hold some")
     failed = [answer.failed for answer in read if answer.failed]
@@ -101,11 +130,14 @@ def evaluate(read: Sequence[Answer], model: ModelIdentity, seen: Iterable[str] =
         figures=_figures(read, draws),
         groups=_grouped(read, draws),
         certainties={str(c): _certainty_figure(read, c, draws) for c in Certainty},
-        unseen_recall=_unseen_recall(read, frozenset(quote.lower() for quote in seen)),
+        conditions=_conditions(read, condition, draws),
+        unseen=_unseen(read, seen, condition),
         ungrounded=sum(answer.ungrounded for answer in read),
         calibration=calibrate([pair for answer in read for pair in _judged(answer)]),
         seconds=_seconds(read),
+        tokens=tokens / len(read),
         model=asdict(model),
+        counts={_name(a): count(a.labelled.gold, a.predicted) for a in read},
     )
 
 
@@ -153,15 +185,36 @@ def _certainty_figure(read: Sequence[Answer], certainty: Certainty, draws: int) 
     return _as_figures(counts, draws)["overlap"]
 
 
-def _unseen_recall(read: Sequence[Answer], seen: frozenset[str]) -> float | None:
-    """Share of the labels worded as none in training that were found with their certainty; None where none is such."""
-    if not seen:
-        return None
-    counts = [
-        count(tuple(m for m in a.labelled.gold if m.quote.lower() not in seen), a.predicted)["overlap"] for a in read
-    ]
-    summed = total([dict.fromkeys(METRICS, one) for one in counts])["overlap"]
-    return summed.recall if summed.gold else None
+def _conditions(read: Sequence[Answer], condition: Callable[[str], str], draws: int) -> dict[str, Figure]:
+    """Overlap F1 among the mentions of each of the most frequent conditions alone."""
+    frequent = Counter(condition(m.quote) for a in read for m in a.labelled.gold)
+    figures = {}
+    for name, _ in frequent.most_common(MOST_FREQUENT):
+        counts = [
+            count(*([m for m in said if condition(m.quote) == name] for said in (a.labelled.gold, a.predicted)))
+            for a in read
+        ]
+        figures[name] = _as_figures(counts, draws)["overlap"]
+    return figures
+
+
+def _unseen(read: Sequence[Answer], seen: frozenset[str], condition: Callable[[str], str]) -> dict[str, Unseen]:
+    """Labels worded as none in training, and those of conditions that training never named; nothing without any."""
+    known = {condition(quote) for quote in seen}
+    kinds: dict[str, Callable[[str], bool]] = {
+        "wordings": lambda quote: quote.lower() not in seen,
+        "conditions": lambda quote: condition(quote) not in known,
+    }
+    return {kind: found for kind, new in kinds.items() if seen and (found := _recall(read, new)).labels}
+
+
+def _recall(read: Sequence[Answer], new: Callable[[str], bool]) -> Unseen:
+    counts = [count([m for m in a.labelled.gold if new(m.quote)], a.predicted)["overlap"] for a in read]
+    return Unseen(sum(c.gold for c in counts), sum(c.hit for c in counts) / max(1, sum(c.gold for c in counts)))
+
+
+def _name(answer: Answer) -> str:
+    return hashlib.sha256(answer.labelled.report.id.encode()).hexdigest()[:12]
 
 
 def _judged(answer: Answer) -> Iterator[tuple[float, bool]]:

@@ -28,7 +28,10 @@ _SMALL = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A GGUF, its digest, and how far its answers are those of the model it was made of. size: in bytes."""
+    """A GGUF, its digest, and how far its answers are those of the model it was made of. size: in bytes.
+
+    training_seconds: of the stages that left a log beside the model and the adapter; None where neither did.
+    """
 
     file: str
     name: str
@@ -38,6 +41,7 @@ class Exported:
     size: int
     parameters: int
     agreement: Agreement
+    training_seconds: float | None
 
 
 def export(
@@ -71,7 +75,9 @@ def export(
         shutil.move(part, target)
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    done = Exported(target.name, name, version, kind, digest, target.stat().st_size, parameters, agreement)
+    done = Exported(
+        target.name, name, version, kind, digest, target.stat().st_size, parameters, agreement, _trained(model, adapter)
+    )
     target.with_suffix(".json").write_text(json.dumps(asdict(done), indent=1), encoding="utf-8")
     return done
 
@@ -85,6 +91,18 @@ def merge(model: Path, adapter: Path | None, out: Path) -> int:
     for path in [*model.glob("tokenizer*"), *model.glob("special_tokens*"), *model.glob("chat_template*")]:
         shutil.copy(path, out / path.name)
     return int(whole.num_parameters())
+
+
+def _trained(model: Path, adapter: Path | None) -> float | None:
+    """The last word of the base's log and the run time that the fine-tuning's says."""
+    seconds = []
+    base = model / "log.jsonl"
+    if base.is_file() and (lines := base.read_text(encoding="utf-8").splitlines()):
+        seconds.append(float(json.loads(lines[-1])["seconds"]))
+    for tuned in {folder.parent / "log.json" for folder in (model, adapter) if folder is not None}:
+        if tuned.is_file():
+            seconds += [float(row["train_runtime"]) for row in json.loads(tuned.read_text()) if "train_runtime" in row]
+    return sum(seconds) if seconds else None
 
 
 def _prompts(model: Path, count: int = 6) -> list[list[int]]:

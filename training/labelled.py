@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.lines import LinesError, parse_lines
-from models.report import Mention, Report
-from training.corpus import MarkedReport
+from models.report import Mention, Report, SectionKind, Span
+from models.sections import split_sections
+from training.corpus import MarkedMention, MarkedReport
 from training.errors import LabelsError
+from training.lexicon import region
 
 LONG_WORDS = 150
+_MUSCULOSKELETAL = ("limbs", "spine")
+_MACHINES = {"CR": "CR / DX", "DX": "CR / DX", "CT": "CT", "MR": "MR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,18 @@ class Labelled:
     groups: Mapping[str, str]
 
 
-def labelled_from_marked(reports: Iterable[MarkedReport], with_context: bool = True) -> Iterator[Labelled]:
-    """Marked-up reports as the service meets them; without context the study's header is hidden from the model."""
-    for marked in reports:
-        report = marked.as_report() if with_context else Report(id=marked.id, text=marked.text)
-        yield Labelled(report, marked.labels, {"modality": marked.modality, "length": _length(marked.text)})
+def labelled_from_marked(
+    reports: Iterable[MarkedReport], with_context: bool = True, section: SectionKind | None = None
+) -> Iterator[Labelled]:
+    """Marked-up reports as the service meets them; without context the study's header is hidden from the model.
+
+    section: show and score this part alone; reports without it are left out.
+    """
+    for whole in reports:
+        marked = whole if section is None else _part(whole, section)
+        if marked is not None:
+            report = marked.as_report() if with_context else Report(id=marked.id, text=marked.text)
+            yield Labelled(report, marked.labels, _groups(marked))
 
 
 def labelled_from_lines(gold: Path, source: Path) -> Iterator[Labelled]:
@@ -44,6 +55,28 @@ def labelled_from_lines(gold: Path, source: Path) -> Iterator[Labelled]:
             raise LabelsError(f"{gold.name}: no report named {name} in {source}; give the folder or file that holds it")
         groups = {"source": name.split("_")[0].split("-")[0], "length": _length(texts[name])}
         yield Labelled(Report(id=name, text=texts[name]), _gold(body, name, gold.name), groups)
+
+
+def _groups(report: MarkedReport) -> dict[str, str]:
+    groups = {"modality": report.modality, "length": _length(report.text)}
+    if region(report.body_part) in _MUSCULOSKELETAL and report.modality in _MACHINES:
+        groups["musculoskeletal"] = _MACHINES[report.modality]
+    return groups
+
+
+def _part(report: MarkedReport, kind: SectionKind) -> MarkedReport | None:
+    """The sections of one kind as a report of their own, under one heading."""
+    spans = [s.span for s in split_sections(report.text) if s.kind is kind]
+    text, mentions = f"{kind.upper()}:", []
+    for span in spans:
+        by = len(text) + 1 - span.start
+        text += f" {report.text[span.start : span.end]}"
+        mentions += [
+            MarkedMention(certainty, Span(place.start + by, place.end + by))
+            for certainty, place in report.mentions
+            if span.start <= place.start and place.end <= span.end
+        ]
+    return replace(report, text=text, mentions=tuple(mentions)) if spans else None
 
 
 def _gold(body: str, name: str, file: str) -> tuple[Mention, ...]:

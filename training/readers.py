@@ -30,6 +30,10 @@ class NamedReader(Reader, Protocol):
     def identity(self) -> ModelIdentity:
         """Name, version and digest of the weights."""
 
+    @property
+    def tokens_written(self) -> int:
+        """Tokens that a model wrote so far."""
+
 
 class Both:
     """The model's findings, without those that it is unsure of and no rule supports, and what rules alone found.
@@ -40,6 +44,11 @@ class Both:
     def __init__(self, model: NamedReader, teacher: Reader) -> None:
         self._model, self._teacher = model, teacher
         self.identity = replace(model.identity, name=f"{model.identity.name} + rules")
+
+    @property
+    def tokens_written(self) -> int:
+        """Tokens that the model wrote so far."""
+        return self._model.tokens_written
 
     def analyze(self, report: Report, deadline: float | None = None) -> Analysis:
         """Read one report twice and join what was found."""

@@ -32,6 +32,7 @@ class RuleTeacher:
     """Labels reports by rules alone. Reads as the service's analyzer does, so that it can be measured like it."""
 
     identity = ModelIdentity("rules", "1", "")
+    tokens_written = 0
 
     def __init__(self, terminology: Terminology) -> None:
         self._terminology = terminology

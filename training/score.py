@@ -58,7 +58,7 @@ class Counts(NamedTuple):
 
 def matches(one: str, other: str) -> float:
     """How much of the longer of two mentions the other one shares, in [0, 1]."""
-    return _shared(_content(one), _content(other))
+    return _shared(content(one), content(other))
 
 
 def count(gold: Labels, predicted: Labels) -> dict[str, Counts]:
@@ -99,8 +99,8 @@ def intervals(
 
 def of_certainty(labels: Labels, certainty: Certainty) -> tuple[Mention, ...]:
     """The labels whose last word is this certainty."""
-    last = {_content(m.quote): m.certainty for m in labels}
-    return tuple(m for m in labels if last[_content(m.quote)] is certainty and m.certainty is certainty)
+    last = {content(m.quote): m.certainty for m in labels}
+    return tuple(m for m in labels if last[content(m.quote)] is certainty and m.certainty is certainty)
 
 
 def _singular(word: str) -> str:
@@ -112,7 +112,7 @@ def _singular(word: str) -> str:
 
 
 @lru_cache(maxsize=1 << 16)
-def _content(quote: str) -> Words:
+def content(quote: str) -> Words:
     """Words in lower case without punctuation, plural endings and function words, unless nothing else is left."""
     words = tuple(_singular(word) for word in re.sub(r"[^a-z0-9]+", " ", quote.lower()).split())
     return tuple(word for word in words if word not in STOP) or words
@@ -120,7 +120,7 @@ def _content(quote: str) -> Words:
 
 def _last_word(labels: Labels) -> tuple[_Entry, ...]:
     """A report's set of labels: one certainty for a mention, the last one said."""
-    return tuple({_content(m.quote): m.certainty for m in labels if m.quote.strip()}.items())
+    return tuple({content(m.quote): m.certainty for m in labels if m.quote.strip()}.items())
 
 
 def _shared(one: Words, other: Words) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -11,8 +13,15 @@ Json = Mapping[str, Any]
 _SHOWN = ("overlap", "exact", "detection", "differential", "mention", "positive")
 
 
+def weights(gguf: Path) -> Json:
+    """What is known of a GGUF beside its answers: bytes, and the seconds that training took where export wrote them."""
+    beside = gguf.with_suffix(".json")
+    told = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    return {"size": gguf.stat().st_size, "training_seconds": told.get("training_seconds")}
+
+
 def overview(evaluation: Json) -> Table:
-    """Every metric, then overlap and differential F1 of each group, on one screen."""
+    """Every metric, then the F1 of each certainty, group and frequent condition."""
     table = Table(title=f"{evaluation['model'].get('name', 'model')}, {evaluation['reports']} reports")
     for heading in ("", "F1", "95 %", "precision", "recall", "labels"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -24,7 +33,11 @@ def overview(evaluation: Json) -> Table:
     for kind, values in evaluation["groups"].items():
         table.add_section()
         for value, figures in values.items():
-            table.add_row(f"{kind} {value} (overlap)", *_cells(figures["overlap"]))
+            shown = "positive" if kind == "musculoskeletal" else "overlap"
+            table.add_row(f"{kind} {value} ({shown})", *_cells(figures[shown]))
+    table.add_section()
+    for name, figure in evaluation["conditions"].items():
+        table.add_row(f"{name[:40]} (overlap)", *_cells(figure))
     table.caption = _caption(evaluation)
     return table
 
@@ -62,8 +75,9 @@ def _seconds(evaluation: Json) -> str:
 
 
 def _caption(evaluation: Json) -> str:
-    unseen = evaluation["unseen_recall"]
     parts = [f"ungrounded {evaluation['ungrounded']}", f"calibration error {evaluation['calibration']['error']:.3f}"]
-    parts += [f"recall of unseen mentions {unseen:.3f}"] if unseen is not None else []
-    parts += [f"{_seconds(evaluation)} s a report", *(f"{n} x {name}" for name, n in evaluation["failed"].items())]
+    parts += [f"recall of {u['labels']} unseen {name} {u['recall']:.3f}" for name, u in evaluation["unseen"].items()]
+    parts += [f"wrong among the surest {share} {risk:.3f}" for share, risk in evaluation["calibration"]["risk"].items()]
+    parts += [f"{_seconds(evaluation)} s and {evaluation['tokens']:.0f} tokens a report"]
+    parts += [f"{n} x {name}" for name, n in evaluation["failed"].items()]
     return ", ".join(parts)

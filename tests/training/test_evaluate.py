@@ -12,14 +12,16 @@ from rich.console import Console
 
 from models.errors import DeadlineExceeded
 from models.report import Analysis, Certainty, Finding, ModelIdentity, Report, SectionKind, Span, StudyContext
+from models.sections import split_sections
 from training.calibration import calibrate
+from training.compare import compare, comparison
 from training.corpus import MarkedReport, load_corpus
 from training.errors import LabelsError
-from training.evaluate import answers, evaluate
+from training.evaluate import MOST_FREQUENT, answers, evaluate
 from training.labelled import labelled_from_lines, labelled_from_marked
 from training.tables import markdown, overview
 
-REPORTS = load_corpus("held_out")[:30]
+REPORTS = load_corpus("held_out")[::6][:30]
 MODEL = ModelIdentity("fake", "1", "00")
 
 
@@ -54,7 +56,9 @@ def test_a_reader_that_is_right_scores_one_everywhere() -> None:
     assert {figure.f1 for figure in found.certainties.values()} == {1.0}
     assert (found.reports, found.failed, found.ungrounded) == (30, {}, 0)
     assert found.calibration.error == pytest.approx(0.05)
-    assert set(found.groups) == {"modality", "length"}
+    assert set(found.groups) == {"modality", "length", "musculoskeletal"}
+    assert len(found.conditions) == MOST_FREQUENT
+    assert {figure.f1 for figure in found.conditions.values()} == {1.0}
 
 
 def test_a_wrong_certainty_costs_overlap_but_not_mention() -> None:
@@ -86,9 +90,11 @@ def test_several_threads_answer_in_the_order_of_the_reports() -> None:
 def test_only_mentions_worded_as_none_in_training_count_as_unseen() -> None:
     read = answers(Copyist(REPORTS), labelled_from_marked(REPORTS))
     everything = {mention.quote for report in REPORTS for mention in report.labels}
-    assert evaluate(read, MODEL, everything, draws=5).unseen_recall is None
-    assert evaluate(read, MODEL, list(everything)[:50], draws=5).unseen_recall == 1.0
-    assert evaluate(read, MODEL, draws=5).unseen_recall is None
+    assert evaluate(read, MODEL, everything, draws=5).unseen == {}
+    some = evaluate(read, MODEL, list(everything)[:50], draws=5, condition=lambda quote: quote.split()[-1].lower())
+    assert some.unseen["wordings"].recall == some.unseen["conditions"].recall == 1.0
+    assert 0 < some.unseen["conditions"].labels < some.unseen["wordings"].labels
+    assert evaluate(read, MODEL, draws=5).unseen == {}
 
 
 def test_the_context_can_be_hidden_from_the_model() -> None:
@@ -146,3 +152,36 @@ def test_calibration_tells_how_far_confidence_is_from_being_right() -> None:
     assert found.risk == {"80%": 0.0, "90%": pytest.approx(1 / 9), "95%": pytest.approx(0.2)}
     assert [b.findings for b in found.bins][8:] == [2, 8]
     assert calibrate([]).error == 0.0
+
+
+def test_a_part_of_each_report_can_be_read_and_scored_alone() -> None:
+    whole = {report.id: report for report in REPORTS}
+    parts = list(labelled_from_marked(REPORTS, section=SectionKind.IMPRESSION))
+    assert 0 < len(parts) <= len(REPORTS)
+    for part in parts:
+        assert part.report.text.startswith("IMPRESSION: ")
+        assert len(part.gold) <= len(whole[part.report.id].labels)
+        squeezed = " ".join(part.report.text.split())
+        assert all(mention.quote in squeezed for mention in part.gold)
+        assert split_sections(part.report.text)[0].kind is SectionKind.IMPRESSION
+
+
+def test_two_evaluations_are_compared_report_by_report() -> None:
+    right = evaluate(answers(Copyist(REPORTS), labelled_from_marked(REPORTS)), MODEL, draws=5, tokens=60).as_json()
+    wrong = evaluate(answers(Copyist(REPORTS, "certainty"), labelled_from_marked(REPORTS)), MODEL, draws=5).as_json()
+    found = compare(("wrong", wrong), ("right", json.loads(json.dumps(right))))
+    overlap = found["metrics"]["overlap"]
+    assert overlap["difference"] == pytest.approx(1 - wrong["figures"]["overlap"]["f1"])
+    assert 0 < overlap["low"] < overlap["difference"] < overlap["high"]
+    assert found["metrics"]["mention"]["low"] == found["metrics"]["mention"]["high"] == 0.0
+    assert found["costs"]["tokens a report"] == [0.0, 2.0]
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(comparison(found))
+    assert "difference" in console.export_text()
+
+
+def test_evaluations_of_other_reports_are_not_compared() -> None:
+    one = evaluate(answers(Copyist(REPORTS), labelled_from_marked(REPORTS)), MODEL, draws=5).as_json()
+    fewer = evaluate(answers(Copyist(REPORTS), labelled_from_marked(REPORTS[1:])), MODEL, draws=5).as_json()
+    with pytest.raises(LabelsError, match="1 stand in one alone"):
+        compare(("one", one), ("fewer", fewer))
