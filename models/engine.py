@@ -1,38 +1,63 @@
-"""llama.cpp, and nothing above it: loads a GGUF, and writes tokens under a constraint, several contexts side by side.
+"""llama.cpp, and nothing above it: loads a GGUF, and decodes many prompts side by side under their constraints.
 
-The only module that imports llama_cpp. Knows prompts as token ids; no report, no certainty, no text but what a
-tokenizer needs.
+The only module of the service that imports llama_cpp. Knows prompts as token ids; no report, no certainty, no text but
+what a tokenizer needs.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import threading
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from queue import Empty, Queue
+from typing import NamedTuple
 
 import llama_cpp as ll
 import numpy as np
 
-from models.constraint import Constraint
-from models.errors import DeadlineExceeded, ModelNotFound, ModelUnusable, PromptTooLong
+from models.batch import Prompt, Running, Waiting, check_length
+from models.constraint import Constraint, Logits
+from models.errors import ModelNotFound, ModelUnusable, PromptTooLong
 from models.report import ModelIdentity
 
 MAX_CONTEXT = 4096
-"""Tokens of prompt and answer in one context; a window is far shorter."""
+"""Tokens of prompt and answer of one sequence; a window is far shorter."""
 
 _SILENCE = ll.llama_log_callback(lambda level, text, data: None)
-_PREFILL = 512
+_BATCH = 512
+_PREFIXES = 4
+_USUAL = 160
+"""Cells that a sequence usually takes: a window of 140 characters and its answer."""
+_ABORTED = 2
+_NO_ROOM = 1
+# llama.cpp asks between any two operations whether to stop. C's strlen answers that from one byte of ours, without
+# waking Python several hundred times a decode: an empty string is "go on".
+_STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, ll.ggml_abort_callback)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How the machine is used. contexts: decode side by side, each with so many threads and sequences.
+
+    guesses: tokens that are guessed at once; small: decodes of fewer tokens than this are filled up with guesses.
+    """
+
+    contexts: int = 1
+    threads: int = 1
+    sequences: int = 16
+    guesses: int = 4
+    small: int = 8
 
 
 class Engine:
-    """A loaded model and its contexts. Thread-safe: each call of `write` borrows a context; calls beyond their number
-    wait.
-    """
+    """A loaded model and its contexts. Thread-safe: prompts of all callers are decoded side by side."""
 
-    def __init__(self, path: Path, contexts: int = 1, threads: int = 1) -> None:
+    def __init__(self, path: Path, tuning: Tuning = Tuning()) -> None:
         """Raises ModelNotFound, ModelUnusable."""
         if not path.is_file():
             raise ModelNotFound(f"no model file {path.name}: set GAMUT_MODEL to a GGUF file")
@@ -52,17 +77,23 @@ class Engine:
         self.pieces = [self._piece(token) for token in range(self.vocabulary_size)]
         self.ends = frozenset(t for t in range(self.vocabulary_size) if ll.llama_vocab_is_eog(self._vocab, t))
         self.written = 0
-        self._slots: Queue[_Slot] = Queue()
-        self._all: list[_Slot] = []
-        for _ in range(contexts):
-            self._all.append(_Slot(self._model, threads, self.vocabulary_size))
-            self._slots.put(self._all[-1])
+        self._contexts: list[_Context] = []
+        self._waiting = Waiting(tuning.contexts, self._interrupt)
+        for number in range(tuning.contexts):
+            self._contexts.append(_Context(self._model, self.vocabulary_size, tuning, number, self._waiting))
+        for context in self._contexts:
+            context.start()
 
     @property
     def chat_template(self) -> str | None:
         """The model's own chat template (Jinja), or None for a model without one."""
         found = ll.llama_model_chat_template(self._model, None)
         return found.decode() if found else None
+
+    @property
+    def decoding_seconds(self) -> float:
+        """CPU seconds that the contexts' own threads spent inside of llama.cpp."""
+        return sum(context.seconds for context in self._contexts)
 
     def token(self, piece: str) -> int | None:
         """Id of a special token by its text, or None where the vocabulary has none."""
@@ -77,33 +108,36 @@ class Engine:
         count = ll.llama_tokenize(self._vocab, raw, len(raw), ids, room, begin, special)
         return list(ids[:count])
 
-    def write(self, prompt: Sequence[int], constraint: Constraint, deadline: float | None = None) -> int:
-        """Decode greedily under the constraint until it is complete; gives the number of tokens written.
+    def write(self, prompt: Prompt | Sequence[int], constraint: Constraint, deadline: float | None = None) -> int:
+        """Decode one prompt's answer; see write_all. Gives the number of tokens written."""
+        asked = prompt if isinstance(prompt, Prompt) else Prompt(prompt)
+        return self.write_all([(asked, constraint)], deadline)
 
-        deadline: a `time.monotonic()` value. Raises PromptTooLong, DeadlineExceeded.
+    def write_all(self, asked: Sequence[tuple[Prompt, Constraint]], deadline: float | None = None) -> int:
+        """Decode greedily, each prompt under its constraint, until all are complete; gives the tokens written.
+
+        deadline: a `time.monotonic()` value. Raises PromptTooLong, DeadlineExceeded, ModelUnusable.
         """
-        slot = self._borrow(deadline)
-        try:
-            count = slot.write(prompt, constraint, deadline)
-        finally:
-            self._slots.put(slot)
+        for prompt, _ in asked:
+            check_length(prompt, self._contexts[0].longest)
+        count = sum(running.written for running in self._waiting.answer(asked, deadline))
         self.written += count
         return count
 
     def close(self) -> None:
         """Free contexts and model; the engine cannot be used afterwards."""
-        for slot in self._all:
-            slot.close()
-        self._all.clear()
+        self._waiting.close()
+        self._interrupt()
+        for context in self._contexts:
+            context.close()
+        self._contexts.clear()
         if self._model:
             ll.llama_model_free(self._model)
             self._model = None
 
-    def _borrow(self, deadline: float | None) -> _Slot:
-        try:
-            return self._slots.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-        except Empty:
-            raise DeadlineExceeded("no context of the model became free before the deadline") from None
+    def _interrupt(self) -> None:
+        for context in self._contexts:
+            context.interrupt()
 
     def _meta(self, key: str) -> str:
         buffer = ctypes.create_string_buffer(512)
@@ -116,56 +150,290 @@ class Engine:
         return buffer.raw[:size] if size > 0 else b""
 
 
-class _Slot:
-    """One llama.cpp context. One thread at a time."""
+class _Context:
+    """One llama.cpp context, and the thread that decodes in it what waits."""
 
-    def __init__(self, model: ll.llama_model_p, threads: int, vocabulary_size: int) -> None:
+    def __init__(
+        self, model: ll.llama_model_p, vocabulary_size: int, tuning: Tuning, number: int, waiting: Waiting
+    ) -> None:
+        self.longest = min(MAX_CONTEXT, int(ll.llama_model_n_ctx_train(model)))
+        self.seconds = 0.0
+        self._number, self._waiting, self._tuning = number, waiting, tuning
+        self._vocabulary_size = vocabulary_size
         params = ll.llama_context_default_params()
-        params.n_ctx = min(MAX_CONTEXT, int(ll.llama_model_n_ctx_train(model)))
-        params.n_batch = params.n_ubatch = _PREFILL
-        params.n_threads = params.n_threads_batch = threads
+        params.n_ctx = max(self.longest, tuning.sequences * _USUAL)
+        params.n_batch = params.n_ubatch = _BATCH
+        params.n_seq_max = tuning.sequences + _PREFIXES
+        params.n_outputs_max_per_seq = 0
+        # One pool of cells for all: a long prompt takes what short ones leave, and shared beginnings cost nothing.
+        params.kv_unified = True
+        params.n_threads = params.n_threads_batch = tuning.threads
         params.no_perf = True
         self._context = ll.llama_init_from_model(model, params)
         if not self._context:
             raise ModelUnusable("the model was loaded but there is no memory for a context: lower GAMUT_MODEL_CONTEXTS")
-        self._size = int(ll.llama_n_ctx(self._context))
-        self._vocabulary_size = vocabulary_size
-        self._deadline: float | None = None
-        self._abort = ll.ggml_abort_callback(self._late)
-        ll.llama_set_abort_callback(self._context, self._abort, ctypes.c_void_p(0))
+        self._memory = ll.llama_get_memory(self._context)
+        self._cells = int(ll.llama_n_ctx(self._context))
+        self._stop = ctypes.create_string_buffer(2)
+        ll.llama_set_abort_callback(self._context, _STRLEN, ctypes.cast(self._stop, ctypes.c_void_p))
+        self._batch = _Batch(tuning.sequences + _PREFIXES)
+        self._free = list(range(tuning.sequences))
+        self._active: list[Running] = []
+        self._prefixes = _Prefixes(range(tuning.sequences, tuning.sequences + _PREFIXES))
+        self._logits: tuple[int, Logits] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"decode-{number}", daemon=True)
 
-    def write(self, prompt: Sequence[int], constraint: Constraint, deadline: float | None) -> int:
-        """See Engine.write."""
-        if len(prompt) >= self._size:
-            raise PromptTooLong(f"a prompt of {len(prompt)} tokens does not fit the context of {self._size}")
-        self._deadline = deadline
-        ll.llama_memory_clear(ll.llama_get_memory(self._context), False)
-        for at in range(0, len(prompt), _PREFILL):
-            self._decode(prompt[at : at + _PREFILL])
-        for count in range(self._size - len(prompt)):
-            token = constraint.choose(self._logits())
-            if token is None:
-                return count
-            self._decode([token])
-        raise PromptTooLong(f"an answer to {len(prompt)} tokens did not end within the context of {self._size}")
+    def start(self) -> None:
+        """Begin to decode what waits."""
+        self._thread.start()
+
+    def interrupt(self) -> None:
+        """Leave the decode that is going on; what is still wanted of it is decoded again."""
+        self._stop[0] = b"!"
 
     def close(self) -> None:
-        """Free the context."""
+        """Wait for the thread, and free the context."""
+        if self._thread.is_alive():
+            self._thread.join()
         ll.llama_free(self._context)
 
-    def _late(self, _: object) -> bool:
-        return self._deadline is not None and time.monotonic() > self._deadline
+    def _run(self) -> None:
+        while (joined := self._waiting.take(self._number, self._active, self._has_room)) is not None:
+            self._stop[0] = b"\0"
+            for running in joined:
+                running.seq = self._free.pop()
+                self._active.append(running)
+                self._go_on(running, lambda one: one.look_ahead(self._guesses()))
+            for running in [one for one in self._active if one.group.over]:
+                self._leave(running)
+            if self._active:
+                self._decode()
+        for running in self._active:
+            running.group.fail(ModelUnusable("the engine was closed"))
 
-    def _decode(self, tokens: Sequence[int]) -> None:
-        batch = (ll.llama_token * len(tokens))(*tokens)
-        status = ll.llama_decode(self._context, ll.llama_batch_get_one(batch, len(tokens)))
-        if status == 2 or self._late(None):
-            raise DeadlineExceeded("the model was stopped at the deadline of its report")
+    def _has_room(self, running: Running, before: Sequence[Running]) -> bool:
+        """Whether one more may join after these. The cells are counted too high, and llama.cpp has the last word."""
+        cells = sum(len(one.tokens) for one in (*self._active, *before)) + self._prefixes.cells
+        return len(self._free) > len(before) and (
+            not (self._active or before) or cells + len(running.tokens) + _USUAL // 2 <= self._cells
+        )
+
+    def _guesses(self) -> int:
+        """How many tokens are guessed of each sequence: none where the decode is large enough without."""
+        return min(self._tuning.guesses, self._tuning.small // max(1, len(self._active)))
+
+    def _decode(self) -> None:
+        self._batch.clear()
+        fresh = self._share_beginnings()
+        parts = []
+        # The shortest first: those that write go on while a long prompt is read piece by piece.
+        for running in sorted(self._active, key=lambda one: len(one.tokens) - one.cached):
+            tokens, rows = running.planned()
+            whole = len(tokens) <= self._batch.room
+            if not whole:
+                tokens = tokens[: self._batch.room]
+                rows = [False] * len(tokens)
+            if tokens:
+                self._batch.add(tokens, running.cached, [running.seq], rows)
+                parts.append(_Part(running, len(tokens), sum(rows), whole))
+        began = time.thread_time()
+        status = ll.llama_decode(self._context, self._batch.filled())
+        self.seconds += time.thread_time() - began
         if status:
-            raise ModelUnusable(f"llama.cpp could not decode {len(tokens)} tokens (status {status})")
+            self._undo(parts, fresh)
+            self._give_way(status, parts)
+        else:
+            self._settle(parts)
 
-    def _logits(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-        return np.ctypeslib.as_array(ll.llama_get_logits_ith(self._context, -1), shape=(self._vocabulary_size,))
+    def _share_beginnings(self) -> dict[tuple[int, ...], list[Running]]:
+        """Copy the beginnings that stand in memory; put the others into the batch once, for all that begin so."""
+        fresh: dict[tuple[int, ...], list[Running]] = {}
+        for running in self._active:
+            if running.shared <= 0 or running.cached:
+                continue
+            beginning = tuple(running.tokens[: running.shared])
+            if (seq := self._prefixes.find(beginning)) is not None:
+                ll.llama_memory_seq_cp(self._memory, seq, running.seq, 0, running.shared)
+                running.cached = running.shared
+            elif beginning in fresh or len(fresh) < _PREFIXES:
+                fresh.setdefault(beginning, []).append(running)
+        for beginning, sharing in list(fresh.items()):
+            if len(beginning) > self._batch.room:
+                del fresh[beginning]
+                continue
+            seq = self._prefixes.claim(beginning)
+            ll.llama_memory_seq_rm(self._memory, seq, -1, -1)
+            seqs = [seq, *(running.seq for running in sharing)]
+            self._batch.add(beginning, 0, seqs, [False] * len(beginning))
+            for running in sharing:
+                running.cached = running.shared
+        return fresh
+
+    def _settle(self, parts: Sequence[_Part]) -> None:
+        logits, at = self._read_logits(), 0
+        for part in parts:
+            if part.whole:
+                self._go_on(part.running, partial(self._take, rows=logits[at : at + part.rows], tokens=part.tokens))
+            else:
+                part.running.cached += part.tokens
+            at += part.rows
+
+    def _take(self, running: Running, rows: Logits, tokens: int) -> bool:
+        """Take what the logits say; True at the end. Guesses that were wrong leave the memory again."""
+        decoded = running.cached + tokens
+        if running.settle(rows):
+            return True
+        if running.cached < decoded:
+            ll.llama_memory_seq_rm(self._memory, running.seq, running.cached, -1)
+        return running.look_ahead(self._guesses())
+
+    def _go_on(self, running: Running, step: Callable[[Running], bool]) -> None:
+        """Let a sequence take a step, and leave when it has ended or failed."""
+        try:
+            ended = step(running)
+            if not ended and len(running.tokens) + len(running.steps) >= self.longest:
+                raise PromptTooLong(
+                    f"an answer to {running.prompt_length} tokens did not end within the context of {self.longest}"
+                )
+        except Exception as error:
+            # Whatever it is, it is the caller's who gave this constraint; the other sequences go on.
+            running.group.fail(error)
+            ended = True
+        else:
+            if ended:
+                running.group.finish_one()
+        if ended:
+            self._leave(running)
+
+    def _leave(self, running: Running) -> None:
+        ll.llama_memory_seq_rm(self._memory, running.seq, -1, -1)
+        self._free.append(running.seq)
+        self._active.remove(running)
+
+    def _undo(self, parts: Sequence[_Part], fresh: dict[tuple[int, ...], list[Running]]) -> None:
+        """Forget what a decode that failed may have left in memory."""
+        for part in parts:
+            ll.llama_memory_seq_rm(self._memory, part.running.seq, part.running.cached, -1)
+        for beginning, sharing in fresh.items():
+            ll.llama_memory_seq_rm(self._memory, self._prefixes.forget(beginning), -1, -1)
+            for running in sharing:
+                ll.llama_memory_seq_rm(self._memory, running.seq, -1, -1)
+                running.cached = 0
+
+    def _give_way(self, status: int, parts: Sequence[_Part]) -> None:
+        """After a decode that failed: stopped by us, out of cells, or for good."""
+        if status == _ABORTED:
+            return
+        if status == _NO_ROOM and self._prefixes.cells:
+            for seq in self._prefixes.clear():
+                ll.llama_memory_seq_rm(self._memory, seq, -1, -1)
+        elif status == _NO_ROOM and len(self._active) > 1:
+            last = self._active[-1]
+            self._leave(last)
+            last.cached = 0
+            self._waiting.put_back(last)
+        else:
+            error = ModelUnusable(f"llama.cpp could not decode {self._batch.size} tokens (status {status})")
+            for part in parts:
+                part.running.group.fail(error)
+
+    def _read_logits(self) -> Logits:
+        """The rows that the last decode computed, in the order of the batch: llama.cpp's own memory, not copied."""
+        found = ll.llama_get_logits(self._context)
+        address = ctypes.addressof(found.contents) if found else 0
+        if self._logits is None or self._logits[0] != address:
+            shape = (_BATCH if found else 0, self._vocabulary_size)
+            self._logits = address, np.ctypeslib.as_array(found, shape) if found else np.empty(shape, np.float32)
+        return self._logits[1]
+
+
+class _Part(NamedTuple):
+    """What a decode holds of one sequence: so many tokens, so many rows of logits; whole: all that was planned."""
+
+    running: Running
+    tokens: int
+    rows: int
+    whole: bool
+
+
+class _Prefixes:
+    """Which beginnings of prompts stand in which sequence; the one used longest ago makes room."""
+
+    def __init__(self, seqs: Iterable[int]) -> None:
+        self._free = list(seqs)
+        self._known: OrderedDict[tuple[int, ...], int] = OrderedDict()
+
+    @property
+    def cells(self) -> int:
+        """Cells they take."""
+        return sum(map(len, self._known))
+
+    def find(self, beginning: tuple[int, ...]) -> int | None:
+        """The sequence that holds it."""
+        if beginning in self._known:
+            self._known.move_to_end(beginning)
+        return self._known.get(beginning)
+
+    def claim(self, beginning: tuple[int, ...]) -> int:
+        """A sequence to hold it, whose old content must go."""
+        seq = self._free.pop() if self._free else self._known.popitem(last=False)[1]
+        self._known[beginning] = seq
+        return seq
+
+    def forget(self, beginning: tuple[int, ...]) -> int:
+        """Take one back."""
+        seq = self._known.pop(beginning)
+        self._free.append(seq)
+        return seq
+
+    def clear(self) -> list[int]:
+        """Take all back."""
+        return [self.forget(beginning) for beginning in list(self._known)]
+
+
+class _Batch:
+    """llama.cpp's batch over arrays of our own, filled a sequence at a time."""
+
+    def __init__(self, sequences: int) -> None:
+        self.size = 0
+        self._token, self._pos, self._count = (np.zeros(_BATCH, np.int32) for _ in range(3))
+        self._seq, self._logits = np.zeros((_BATCH, sequences), np.int32), np.zeros(_BATCH, np.int8)
+        pointer = ctypes.POINTER(ctypes.c_int32)
+        rows = [row.ctypes.data_as(pointer) for row in self._seq]
+        self._rows = (pointer * _BATCH)(*rows)
+        self._batch = ll.llama_batch(
+            n_tokens=0,
+            token=self._token.ctypes.data_as(pointer),
+            embd=None,
+            pos=self._pos.ctypes.data_as(pointer),
+            n_seq_id=self._count.ctypes.data_as(pointer),
+            seq_id=self._rows,
+            logits=self._logits.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+
+    @property
+    def room(self) -> int:
+        """Tokens that still fit."""
+        return _BATCH - self.size
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.size = 0
+
+    def add(self, tokens: Sequence[int], at: int, seqs: Sequence[int], rows: Sequence[bool]) -> None:
+        """Append tokens from position `at`, each to all of these sequences; rows: of which the logits are wanted."""
+        here = slice(self.size, self.size + len(tokens))
+        self._token[here] = tokens
+        self._pos[here] = range(at, at + len(tokens))
+        self._count[here] = len(seqs)
+        self._seq[here, : len(seqs)] = seqs
+        self._logits[here] = rows
+        self.size = here.stop
+
+    def filled(self) -> ll.llama_batch:
+        """The batch as llama.cpp takes it."""
+        self._batch.n_tokens = self.size
+        return self._batch
 
 
 def _identity(path: Path, name: str, version: str) -> ModelIdentity:

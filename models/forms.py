@@ -7,29 +7,28 @@ A form turns a window into a prompt and an automaton. Knows tokens through the e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from models.constraint import ChooseItems, CopyBytes, CopyTokens
+from models.batch import Prompt
+from models.constraint import CopyTokens
+from models.copy_bytes import CopyBytes, Pieces
 from models.engine import Engine
 from models.errors import ModelUnusable
-from models.prompt import CERTAINTY_TOKENS, END, IMPRESSION, LABELS, REPORT, SPECIAL_TOKENS, Written
-from models.report import Mention
+from models.prompt import CERTAINTY_TOKENS, END, LABELS, REPORT, SPECIAL_TOKENS, Written
 
 _INSTRUCTIONS = Path(__file__).parent / "instructions"
 
 
 class Form(Protocol):
-    """A way to put the two tasks to a model."""
+    """A way to ask a model for the mentions of a window."""
 
-    def extraction(self, head: str, window: Written) -> tuple[list[int], CopyTokens | CopyBytes]:
+    def extraction(self, head: str, window: Written) -> tuple[Prompt, CopyTokens | CopyBytes]:
         """Prompt and constraint for the mentions of one window."""
-
-    def impression(self, head: str, mentions: Sequence[Mention]) -> tuple[list[int], ChooseItems]:
-        """Prompt and constraint for choosing which mentions belong into an impression."""
 
 
 def form_for(engine: Engine) -> Form:
@@ -49,23 +48,13 @@ class OwnForm:
         self._ids = {token: engine.tokenize(token, special=True)[0] for token in SPECIAL_TOKENS}
         self._certainties = {self._ids[token]: certainty for certainty, token in CERTAINTY_TOKENS.items()}
 
-    def extraction(self, head: str, window: Written) -> tuple[list[int], CopyTokens]:
+    def extraction(self, head: str, window: Written) -> tuple[Prompt, CopyTokens]:
         """See Form."""
         tokens = self._engine.tokenize(window.text)
-        prompt = [self._ids[REPORT], *self._engine.tokenize(head), *tokens, self._ids[LABELS]]
+        start = [self._ids[REPORT], *self._engine.tokenize(head)]
+        prompt = Prompt([*start, *tokens, self._ids[LABELS]], shared=len(start))
         offsets = _offsets(window.text, [self._engine.pieces[token] for token in tokens])
         return prompt, CopyTokens(window.text, tokens, offsets, self._certainties, self._ids[END])
-
-    def impression(self, head: str, mentions: Sequence[Mention]) -> tuple[list[int], ChooseItems]:
-        """See Form."""
-        items = [[self._ids[CERTAINTY_TOKENS[m.certainty]], *self._engine.tokenize(f" {m.quote}")] for m in mentions]
-        prompt = [
-            self._ids[IMPRESSION],
-            *self._engine.tokenize(head),
-            *(t for item in items for t in item),
-            self._ids[LABELS],
-        ]
-        return prompt, ChooseItems(items, frozenset([self._ids[END]]))
 
 
 class ChatForm:
@@ -82,20 +71,18 @@ class ChatForm:
             engine.chat_template
         )
 
-    def extraction(self, head: str, window: Written) -> tuple[list[int], CopyBytes]:
-        """See Form."""
-        prompt = self._prompt("extraction.txt", f"{head.strip()}\n{window.text.strip()}")
-        return prompt, CopyBytes(window.text, self._engine.pieces, self._engine.ends)
+        self._task = (_INSTRUCTIONS / "extraction.txt").read_text(encoding="utf-8").strip()
+        self._pieces = Pieces(engine.pieces, engine.ends)
+        one, other = self._tokens("A"), self._tokens("1")
+        self._shared = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
 
-    def impression(self, head: str, mentions: Sequence[Mention]) -> tuple[list[int], ChooseItems]:
+    def extraction(self, head: str, window: Written) -> tuple[Prompt, CopyBytes]:
         """See Form."""
-        lines = [f"{m.certainty}: {m.quote}\n" for m in mentions]
-        prompt = self._prompt("impression.txt", f"{head.strip()}\n{''.join(lines)}")
-        return prompt, ChooseItems([self._engine.tokenize(line) for line in lines], self._engine.ends)
+        prompt = Prompt(self._tokens(f"{head.strip()}\n{window.text.strip()}"), self._shared)
+        return prompt, CopyBytes(window.text, self._pieces)
 
-    def _prompt(self, instructions: str, content: str) -> list[int]:
-        task = (_INSTRUCTIONS / instructions).read_text(encoding="utf-8").strip()
-        messages = [{"role": "user", "content": f"{task}\n\n{content}"}]
+    def _tokens(self, content: str) -> list[int]:
+        messages = [{"role": "user", "content": f"{self._task}\n\n{content}"}]
         try:
             text = self._template.render(messages=messages, add_generation_prompt=True, bos_token="", eos_token="")
         except TemplateError:
@@ -105,9 +92,8 @@ class ChatForm:
 
 def _offsets(text: str, pieces: Sequence[bytes]) -> list[tuple[int, int]]:
     """Characters that each token stands for; a token that ends inside a character ends before it."""
-    ends, at = [], 0
-    raw = text.encode()
-    for piece in pieces:
-        at += len(piece)
-        ends.append(len(raw[:at].decode(errors="ignore")))
+    ends = list(accumulate(map(len, pieces)))
+    if not text.isascii():
+        char_at = [i for i, char in enumerate(text) for _ in char.encode()] + [len(text)]
+        ends = [char_at[end] for end in ends]
     return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []

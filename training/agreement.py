@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from models.constraint import Constraint
 from models.engine import Engine
 from training.errors import ExportError
 
@@ -89,7 +90,7 @@ def check_same(wanted: Sequence[Sequence[int]], written: Sequence[Sequence[int]]
         )
 
 
-class _Free:
+class _Free(Constraint):
     """No constraint but a length: the most likely token each time, an end of text left aside as transformers does."""
 
     def __init__(self, count: int, ends: frozenset[int]) -> None:

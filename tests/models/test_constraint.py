@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.constraint import ChooseItems, Constraint, CopyBytes, CopyTokens, Quote
+from models.constraint import Constraint, CopyTokens, Quote
+from models.copy_bytes import CopyBytes, Pieces
 from models.report import Certainty
 
 TEXT = " no left pleural effusion, left cyst. left cyst"
@@ -106,19 +107,20 @@ BYTES = [bytes([b]) for b in range(256)] + [
     b"\n",
 ]
 STOP = len(BYTES)
+PIECES = Pieces([*BYTES, b""], frozenset([STOP]))
 
 
 @given(st.integers(0, 10_000), st.text(alphabet="ab é.,\n", min_size=1, max_size=40))
 def test_over_bytes_too_every_quote_is_a_piece_of_the_report(seed: int, tail: str) -> None:
     text = TEXT + tail
-    constraint = CopyBytes(text, [*BYTES, b""], frozenset([STOP]))
+    constraint = CopyBytes(text, PIECES)
     drive(constraint, STOP + 1, seed, 20_000)
     check(constraint.quotes, text)
 
 
 @pytest.mark.parametrize("quote", ["no left pleural", "left pleural effusion, left cyst", "cyst", "effusion"])
 def test_over_bytes_every_piece_between_word_limits_can_be_written(quote: str) -> None:
-    constraint = CopyBytes(TEXT, [*BYTES, b""], frozenset([STOP]))
+    constraint = CopyBytes(TEXT, PIECES)
     for value in f"possible: {quote}\n".encode():
         logits = np.zeros(STOP + 1, np.float32)
         logits[value] = 5.0
@@ -127,27 +129,9 @@ def test_over_bytes_every_piece_between_word_limits_can_be_written(quote: str) -
 
 
 def test_a_token_over_the_end_of_one_line_and_the_start_of_the_next_closes_its_quote() -> None:
-    constraint = CopyBytes(TEXT, [*BYTES, b""], frozenset([STOP]))
+    constraint = CopyBytes(TEXT, PIECES)
     for piece in (b"present: ", b"left ", b"c", b"y", b"st\nab"):
         logits = np.zeros(STOP + 1, np.float32)
         logits[BYTES.index(piece)] = 5.0
         assert constraint.choose(logits) == BYTES.index(piece)
     assert [TEXT[q.start : q.end] for q in constraint.quotes] == ["left cyst"]
-
-
-@given(st.integers(0, 10_000))
-def test_items_are_chosen_whole_and_at_most_once(seed: int) -> None:
-    items = [[1, 2], [1, 2, 3], [2, 1], [1, 2]]
-    constraint = ChooseItems(items, frozenset([0]))
-    drive(constraint, 5, seed)
-    assert len(set(constraint.chosen)) == len(constraint.chosen)
-    assert set(constraint.chosen) <= set(range(4))
-
-
-def test_an_item_that_begins_another_is_closed_by_what_follows() -> None:
-    constraint = ChooseItems([[1, 2], [1, 2, 3], [4]], frozenset([0]))
-    for token in (1, 2, 4, 1, 2, 3, 0):
-        logits = np.zeros(5, np.float32)
-        logits[token] = 5.0
-        constraint.choose(logits)
-    assert constraint.chosen == [0, 2, 1]

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.constraint import CopyBytes, Logits
-from models.engine import Engine
+from models.constraint import Constraint, Logits
+from models.copy_bytes import CopyBytes, Pieces
+from models.engine import Engine, Tuning
 from models.errors import DeadlineExceeded, ModelNotFound, ModelUnusable, PromptTooLong
 from models.settings import SHIPPED_MODEL
 
 
-class Greedy:
+class Greedy(Constraint):
     """Writes the most probable tokens, so many of them."""
 
     def __init__(self, count: int) -> None:
@@ -58,21 +59,8 @@ def test_a_deadline_stops_the_writing_and_the_engine_goes_on(foreign_model: Path
     engine.close()
 
 
-def test_waiting_for_a_context_ends_at_the_deadline(foreign_model: Path) -> None:
-    engine = Engine(foreign_model, contexts=1)
-
-    class Nested(Greedy):
-        def choose(self, logits: Logits) -> int | None:
-            with pytest.raises(DeadlineExceeded):
-                engine.write([5], Greedy(1), deadline=time.monotonic() + 0.01)
-            return super().choose(logits)
-
-    engine.write([5], Nested(1))
-    engine.close()
-
-
 def test_the_same_prompt_gives_the_same_answer_whatever_is_read_beside_it() -> None:
-    engine = Engine(SHIPPED_MODEL, contexts=2)
+    engine = Engine(SHIPPED_MODEL, Tuning(contexts=2))
     prompts = [engine.tokenize(f" left pleural effusion number {n} is unchanged.") for n in range(12)]
 
     def answer(prompt: list[int]) -> list[int]:
@@ -96,7 +84,7 @@ def test_the_pieces_of_a_text_make_the_text_again() -> None:
 def test_a_foreign_vocabulary_can_only_quote_the_report(foreign_model: Path) -> None:
     engine = Engine(foreign_model)
     text = " The left kidney holds a cyst. No stone."
-    constraint = CopyBytes(text, engine.pieces, engine.ends)
+    constraint = CopyBytes(text, Pieces(engine.pieces, engine.ends))
     engine.write(engine.tokenize("Report:" + text, begin=True), constraint)
     assert all(text[q.start : q.end] in text for q in constraint.quotes)
     engine.close()

@@ -15,7 +15,7 @@ def test_the_shipped_model_is_asked_in_the_form_it_was_trained_on() -> None:
     assert isinstance(form, OwnForm)
     text = "Small left effusion."
     prompt, _ = form.extraction(" CT | chest | ? | findings\n", write_window(text, 0, len(text)))
-    said = b"".join(engine.pieces[token] for token in prompt).decode()
+    said = b"".join(engine.pieces[token] for token in prompt.tokens).decode()
     assert said == "<report> CT | chest | ? | findings\n Small left effusion.<labels>"
     engine.close()
 
@@ -25,7 +25,7 @@ def test_another_model_is_asked_in_its_chat_template(foreign_model: Path) -> Non
     form = form_for(engine)
     assert isinstance(form, ChatForm)
     prompt, _ = form.extraction(" CT | chest | ? | findings\n", write_window("Cyst.", 0, 5))
-    said = b"".join(engine.pieces[token] for token in prompt).decode()
+    said = b"".join(engine.pieces[token] for token in prompt.tokens).decode()
     assert said.index("<|im_start|>") < said.index("You read one part") < said.index("Cyst.") < said.index("<|im_end|>")
     assert said.rstrip().endswith("assistant")
     engine.close()
