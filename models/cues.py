@@ -19,7 +19,8 @@ _SMALL = (
     r"(?:\s+(?:a|an|the|some|any|small|mild|minimal|trace|early|subtle|underlying|developing|superimposed|either))*"
 )
 _WIDEST = 14
-"""Words between a denial and the last member of its list."""
+"""Words between a cue and the last member of its list."""
+_LISTED = r"[^.,:;()]{2,60}?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class _Cues:
     short_ends: re.Pattern[str]
     before: tuple[tuple[Certainty, re.Pattern[str]], ...]
     after: tuple[tuple[Certainty, re.Pattern[str]], ...]
+    list_after: tuple[tuple[Certainty, re.Pattern[str]], ...]
+    list_before: tuple[tuple[Certainty, re.Pattern[str]], ...]
+    list_ends: re.Pattern[str]
     nothing: frozenset[str]
 
 
@@ -42,12 +46,19 @@ def lowered(text: str, sentence: Span, quote: Span, certainty: Certainty) -> Cer
         said.append(Certainty.ABSENT)
     said += [sure for sure, pattern in _cues().before if pattern.search(before)]
     said += [sure for sure, pattern in _cues().after if pattern.match(after)]
+    said += [sure for sure, pattern in _cues().list_after if _is_list(pattern.search(before))]
+    said += [sure for sure, pattern in _cues().list_before if _is_list(pattern.match(after))]
     return max(said, key=_ORDER.index)
 
 
 def names_something(quote: str) -> bool:
     """Whether a quote holds a word that may name a condition, and not only cue words, sides and sizes."""
     return any(len(word) > 1 and word not in _cues().nothing for word in re.findall(r"[^\W\d_]+", quote.lower()))
+
+
+def _is_list(found: re.Match[str] | None) -> bool:
+    """Whether what stands between a cue and a mention is the rest of one list, of no more than a dozen words."""
+    return found is not None and not _cues().list_ends.search(found["list"]) and len(found["list"].split()) <= _WIDEST
 
 
 def _denied(before: str) -> bool:
@@ -75,9 +86,29 @@ def _cues() -> _Cues:
             for sure, words in table["just_before"].items()
         ),
         after=tuple(
-            (Certainty(sure), re.compile(rf"(?i)\s*(?:{_any(words)})(?=\s*(?:[.,;:)]|$))"))
-            for sure, words in table["just_after"].items()
+            (Certainty(sure), re.compile(rf"(?i)\s*(?:{_any(words)}){end}"))
+            for place, end in (("just_after", r"(?=\s*(?:[.,;:)]|$))"), ("opens_after", r"(?!\w)"))
+            for sure, words in table[place].items()
         ),
+        list_after=tuple(
+            (
+                Certainty(sure),
+                re.compile(
+                    rf"(?i)(?<![\w-])(?:{_any(words)}):?(?P<list>\s[^.:;()]*?(?:,|\b(?:or|and|vs|versus)){_SMALL}\s*)$"
+                ),
+            )
+            for sure, words in table["list_after"].items()
+        ),
+        list_before=tuple(
+            (
+                Certainty(sure),
+                re.compile(
+                    rf"(?i)(?P<list>\s+(?:or|and)\s{_LISTED}|(?:,\s{_LISTED})+,?\s(?:or|and)\s{_LISTED}),?\s(?:{_any(words)})(?!\w)"
+                ),
+            )
+            for sure, words in table["list_before"].items()
+        ),
+        list_ends=re.compile(rf"(?i)\b(?:{_any(table['list']['ends'])})\b"),
         nothing=frozenset(table["nothing"]["words"]),
     )
 

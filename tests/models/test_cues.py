@@ -89,3 +89,32 @@ def test_cue_words_alone_name_no_condition(quote: str) -> None:
 def test_a_condition_is_named_with_or_without_its_side() -> None:
     assert names_something("left cyst")
     assert names_something("PE")
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("This may be a cyst, abscess or necrotic tumour.", "necrotic tumour"),
+        ("Differential includes lymphoma, sarcoid and tuberculosis.", "tuberculosis"),
+        ("MRI for occult fracture or osteonecrosis.", "osteonecrosis"),
+        ("Lymphoma, sarcoid and tuberculosis are less likely.", "Lymphoma"),
+        ("Abscess or haematoma cannot be excluded.", "Abscess"),
+        ("Pneumonia or aspiration.", "Pneumonia"),
+        ("Necrotizing fasciitis would show more gas.", "Necrotizing fasciitis"),
+        ("Cyst rather than abscess.", "abscess"),
+    ],
+)
+def test_every_member_of_a_list_of_candidates_is_only_possible(text: str, quote: str) -> None:
+    assert read(text, quote) is POSSIBLE
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("Thickened wall and narrowed lumen, and the valve cannot be told apart.", "narrowed lumen"),
+        ("This may be a cyst, and the effusion has grown.", "effusion"),
+        ("Cyst with an abscess, which may be old.", "abscess"),
+    ],
+)
+def test_a_hedge_of_something_else_lowers_nothing(text: str, quote: str) -> None:
+    assert read(text, quote) is PRESENT
