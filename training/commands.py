@@ -63,6 +63,41 @@ def eda(
     typer.echo(str(out))
 
 
+@train.command("import")
+def import_(
+    files: Annotated[list[Path] | None, typer.Argument(help="CSV or JSON lines: text, labels, patient ... ")] = None,
+    chart: Annotated[
+        str | None, typer.Option(help="Also the reports of the chart that this search of DiagnosticReport finds")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the corpus that is made")] = Path("build/corpus"),
+    held_out: Annotated[float, typer.Option(min=0, max=1, help="Share of the patients to measure on")] = 0.1,
+    dev: Annotated[float, typer.Option(min=0, max=1, help="Share of the patients to choose on")] = 0.05,
+) -> None:
+    """Make a corpus of a hospital's own reports, split by patient, without repeats across the splits."""
+    from itertools import chain
+    from urllib.parse import parse_qsl
+
+    from connector.fhir.client import FhirClient
+    from connector.reports import ReportSettings
+    from connector.settings import FhirSettings
+    from models.settings import load
+    from training.chart import ChartReader
+    from training.importing import import_examples, read_examples
+
+    examples = list(chain.from_iterable(map(read_examples, files or [])))
+    if chart is not None:
+        with FhirClient(load(FhirSettings)) as client:
+            reader = ChartReader(client, load(ReportSettings))
+            examples += reader.examples(dict(parse_qsl(chart)))
+        for reason, count in sorted(reader.left_out.items()):
+            typer.echo(f"left out, {reason}: {count}", err=True)
+    done = import_examples(examples, out, held_out, dev)
+    typer.echo(
+        f"{out}: {done.train} reports to train on, {done.dev} for choices, {done.held_out} held out; "
+        f"{done.unlabelled} without labels, for `gamut train label`; {done.repeats} repeats left out"
+    )
+
+
 @train.command()
 def label(
     folder: Annotated[Path | None, typer.Argument(help="Folder of reports in the corpus form, labelled or not")] = None,

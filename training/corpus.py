@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +21,8 @@ HELD_OUT = "held_out.lst"
 DEV = "dev.lst"
 SIGNS = {"+": Certainty.PRESENT, "~": Certainty.PROBABLE, "?": Certainty.POSSIBLE, "-": Certainty.ABSENT}
 MODALITIES = ("CR", "DX", "CT", "MR", "US", "NM", "PT", "MG", "XA", "RF")
+UNKNOWN = "?"
+"""Stands in a header for what a hospital does not tell; never guessed."""
 Split = Literal["train", "dev", "held_out", "all"]
 
 _REPORT = re.compile(r"(?m)^### ")
@@ -38,14 +40,17 @@ class MarkedMention(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MarkedReport:
-    """A report without its brackets, and its labels in reading order. file, index (from 0): where it came from."""
+    """A report without its brackets, and its labels in reading order. file, index (from 0): where it came from.
+
+    modality, body_part, sex: UNKNOWN where the header does not say; age: in years, None likewise.
+    """
 
     file: str
     index: int
     modality: str
     body_part: str
     sex: str
-    age: int
+    age: int | None
     text: str
     mentions: tuple[MarkedMention, ...]
 
@@ -61,10 +66,15 @@ class MarkedReport:
             Mention(certainty, " ".join(self.text[span.start : span.end].split())) for certainty, span in self.mentions
         )
 
+    @property
+    def context(self) -> StudyContext:
+        """The study as the header tells it."""
+        modality, body_part, sex = (None if x == UNKNOWN else x for x in (self.modality, self.body_part, self.sex))
+        return StudyContext(modality=modality, body_part=body_part, sex=sex, age=self.age)
+
     def as_report(self) -> Report:
         """The same report as the service would be given it, with the study context of its header."""
-        context = StudyContext(modality=self.modality, body_part=self.body_part, sex=self.sex, age=self.age)
-        return Report(id=self.id, text=self.text, context=context)
+        return Report(id=self.id, text=self.text, context=self.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +133,22 @@ def mark_up(report: MarkedReport) -> str:
     for certainty, span in report.mentions:
         pieces += [report.text[at : span.start], f"[{report.text[span.start : span.end]}]{sign[certainty]}"]
         at = span.end
-    head = f"### {report.modality} | {report.body_part} | {report.sex} | {report.age}\n"
+    age = UNKNOWN if report.age is None else report.age
+    head = f"### {report.modality} | {report.body_part} | {report.sex} | {age}\n"
     return head + "".join(pieces) + report.text[at:]
+
+
+def write_split(reports: Sequence[MarkedReport], splits: Sequence[Split], folder: Path) -> None:
+    """Write reports and the lists that say which split each is of; `load_corpus` reads them back."""
+    write_marked(reports, folder)
+    names = {HELD_OUT: "held_out", DEV: "dev"}
+    for list_name, split in names.items():
+        lines = [
+            f"{report.file} {report.index} {_digest(mark_up(report))}\n"
+            for report, of in zip(reports, splits, strict=True)
+            if of == split
+        ]
+        (folder / list_name).write_text("".join(lines), encoding="utf-8")
 
 
 def write_marked(reports: Iterable[MarkedReport], folder: Path) -> None:
@@ -160,22 +184,27 @@ def _read(path: Path) -> Iterator[tuple[MarkedReport, str]]:
         raise CorpusError(f"{path.name}, line 1: text before the first `### ` header; every report begins with one")
     line = 1 + before.count("\n")
     for index, raw in enumerate(raws):
-        yield parse_marked(raw, path.name, index, line), hashlib.sha256(raw.strip().encode()).hexdigest()[:16]
+        yield parse_marked(raw, path.name, index, line), _digest(f"### {raw}")
         line += raw.count("\n")
 
 
-def _header(head: str, file: str, line: int) -> tuple[str, str, str, int]:
+def _digest(marked: str) -> str:
+    """The start of the SHA-256 of a report as it stands in its file, without the marks of its header."""
+    return hashlib.sha256(marked.removeprefix("### ").strip().encode()).hexdigest()[:16]
+
+
+def _header(head: str, file: str, line: int) -> tuple[str, str, str, int | None]:
     parts = [part.strip() for part in head.split("|")]
     if len(parts) != 4:
         raise CorpusError(f"{file}, line {line}: a header is `### modality | body part | sex | age`")
     modality, body_part, sex, age = parts
-    if modality not in MODALITIES:
-        raise CorpusError(f"{file}, line {line}: modality must be one of {', '.join(MODALITIES)}")
-    if not body_part or sex not in ("M", "F", "O"):
-        raise CorpusError(f"{file}, line {line}: a header needs a body part and a sex of M, F or O")
-    if not age.isascii() or not age.isdigit() or int(age) > 120:
-        raise CorpusError(f"{file}, line {line}: age is in whole years, 0 to 120")
-    return modality, body_part, sex, int(age)
+    if modality not in (*MODALITIES, UNKNOWN):
+        raise CorpusError(f"{file}, line {line}: modality must be one of {', '.join(MODALITIES)}, or {UNKNOWN}")
+    if not body_part or sex not in ("M", "F", "O", UNKNOWN):
+        raise CorpusError(f"{file}, line {line}: a header needs a body part and a sex of M, F or O, or {UNKNOWN}")
+    if age != UNKNOWN and (not age.isascii() or not age.isdigit() or int(age) > 120):
+        raise CorpusError(f"{file}, line {line}: age is in whole years, 0 to 120, or {UNKNOWN}")
+    return modality, body_part, sex, None if age == UNKNOWN else int(age)
 
 
 def _unmark(place: _Place) -> tuple[str, tuple[MarkedMention, ...]]:

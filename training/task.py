@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
 
@@ -67,13 +67,7 @@ class Encoder:
 def report_context(report: MarkedReport) -> StudyContext:
     """What the header says, and contrast where the technique says it without doubt."""
     given, not_given = bool(_GIVEN.search(report.text)), bool(_NOT_GIVEN.search(report.text))
-    return StudyContext(
-        modality=report.modality,
-        body_part=report.body_part,
-        contrast=given if given != not_given else None,
-        sex=report.sex,
-        age=report.age,
-    )
+    return replace(report.context, contrast=given if given != not_given else None)
 
 
 def extraction_examples(
