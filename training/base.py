@@ -57,7 +57,7 @@ class BaseRecipe:
     augmented_last: float = 0.4
     """share of reports that are changed first; at the end more of them are read as they were written"""
     weight_decay: float = 0.01
-    windows: tuple[int, ...] = (60, 100, 140, 140, 200, 300)
+    windows: tuple[int, ...] = (60, 80, 100, 100, 140, 200)
     seed: int = 1
     threads: int = 2
 
