@@ -1,4 +1,4 @@
-"""The sub-commands about draft impressions: their weights, their scores, drafts to read. Imports nothing heavy until a
+"""The sub-commands about impressions: their weights, their scores, and who judges them. Imports nothing heavy until a
 command runs.
 """
 
@@ -31,6 +31,7 @@ def register(train: typer.Typer, measure: typer.Typer) -> None:
     """Mount the commands on `gamut train` and `gamut train evaluate`."""
     train.command()(salience)
     measure.command()(impressions)
+    measure.command()(judge)
 
 
 def salience(
@@ -70,6 +71,33 @@ def impressions(
     if json_file:
         json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     Console().print(_table(f"{len(some)} reports, {split}, {findings} findings", rows))
+
+
+def judge(
+    split: Split = "held_out",
+    findings: Findings = "extracted",
+    corpus: Corpus = None,
+    model: Model = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure whether the judge tells impressions from the same ones spoilt on purpose; strange words are of train."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from training.corpus import CORPUS, load_corpus
+    from training.judging import judged_pairs, summary
+
+    reports, others = (load_corpus(name, corpus or CORPUS) for name in (split, "train"))
+    if findings == "gold":
+        pairs = list(judged_pairs(reports, others))
+    else:
+        with _analyzer(model) as analyzer, _progress(len(reports)) as advance:
+            pairs = list(judged_pairs(reports, others, analyzer, advance))
+    rows = {name: asdict(told) for name, told in summary(pairs).items()}
+    if json_file:
+        json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    Console().print(_table(f"{len(reports)} reports, {split}, {findings} findings", rows))
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
