@@ -36,6 +36,7 @@ class _Cues:
     list_before: tuple[tuple[Certainty, re.Pattern[str]], ...]
     list_ends: re.Pattern[str]
     nothing: frozenset[str]
+    general: frozenset[str]
 
 
 def lowered(text: str, sentence: Span, quote: Span, certainty: Certainty) -> Certainty:
@@ -53,7 +54,16 @@ def lowered(text: str, sentence: Span, quote: Span, certainty: Certainty) -> Cer
 
 def names_something(quote: str) -> bool:
     """Whether a quote holds a word that may name a condition, and not only cue words, sides and sizes."""
-    return any(len(word) > 1 and word not in _cues().nothing for word in re.findall(r"[^\W\d_]+", quote.lower()))
+    return _has_word_beside(quote, _cues().nothing)
+
+
+def is_general(quote: str) -> bool:
+    """Whether a quote speaks of disease as such, so that its denial is no denied finding."""
+    return not _has_word_beside(quote, _cues().nothing | _cues().general)
+
+
+def _has_word_beside(quote: str, words: frozenset[str]) -> bool:
+    return any(len(word) > 1 and word not in words for word in re.findall(r"[^\W\d_]+", quote.lower()))
 
 
 def _is_list(found: re.Match[str] | None) -> bool:
@@ -110,6 +120,7 @@ def _cues() -> _Cues:
         ),
         list_ends=re.compile(rf"(?i)\b(?:{_any(table['list']['ends'])})\b"),
         nothing=frozenset(table["nothing"]["words"]),
+        general=frozenset(table["general"]["words"]),
     )
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from models.cues import lowered, names_something
+from models.cues import is_general, lowered, names_something
 from models.report import Certainty, Span
 
 PRESENT, PROBABLE, POSSIBLE, ABSENT = Certainty
@@ -84,6 +84,12 @@ def test_a_certainty_is_never_raised(certainty: Certainty) -> None:
 @pytest.mark.parametrize("quote", ["Negative", "resolved", "left", "No", "3 cm", "acute"])
 def test_cue_words_alone_name_no_condition(quote: str) -> None:
     assert not names_something(quote)
+
+
+@pytest.mark.parametrize("quote", ["acute cardiopulmonary disease", "active disease", "acute osseous abnormality"])
+def test_disease_as_such_is_no_condition_to_deny(quote: str) -> None:
+    assert is_general(quote)
+    assert not is_general("pleural disease")
 
 
 def test_a_condition_is_named_with_or_without_its_side() -> None:
