@@ -34,6 +34,30 @@ def register(app: typer.Typer) -> None:
     draft_commands.register(train, measure)
     train.add_typer(measure, name="evaluate")
     app.add_typer(train, name="train")
+    app.command()(bench)
+
+
+def bench(
+    model: Model = None,
+    reports: Annotated[int, typer.Option(min=1, help="Fictional reports, drawn from the train corpus")] = 40,
+    in_flight: Annotated[int, typer.Option(min=1, help="Reports in the engine at once")] = 8,
+    systems: Annotated[
+        str, typer.Option(help="With which to compare, with blanks between")
+    ] = "grammar free transformers bare int8",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table")] = False,
+) -> None:
+    """Measure reports a second, side by side: this engine, llama-cpp-python's own class, transformers, the ceiling."""
+    import json
+
+    from models.settings import ModelSettings, load
+    from training import bench
+
+    settings = load(ModelSettings)
+    measured = bench.bench(model or settings.model, reports, settings.tuning(), in_flight, systems.split())
+    if as_json:
+        typer.echo(json.dumps(measured.as_json(), indent=1))
+    else:
+        bench.show(measured)
 
 
 @train.command()
@@ -145,18 +169,26 @@ def base(recipe: Recipe = "base-s", corpus: Corpus = None, out: Out = Path("buil
 
 @train.command()
 def qlora(
-    base: Annotated[Path, typer.Argument(help="Folder of the Hugging Face model to fine-tune")],
+    base: Annotated[Path, typer.Argument(help="Hugging Face folder to fine-tune, or a GGUF such as the shipped one")],
     recipe: Recipe = "qlora-s",
     corpus: Corpus = None,
+    modality: Annotated[
+        list[str] | None, typer.Option(help="Only reports of this DICOM modality, for an adapter of its own; repeat it")
+    ] = None,
     out: Out = Path("build/qlora"),
 ) -> None:
-    """Fine-tune a base on the marked-up reports, or go on with it; the recipe's `method` is qlora, lora or full."""
-    from training.corpus import CORPUS, load_corpus
+    """Fine-tune a base on the marked-up reports, or go on with it; the recipe's `method` is qlora, lora or full.
+
+    Several GPUs: `accelerate launch --num_processes N -m gamut train qlora ...`.
+    """
+    from training.corpus import CORPUS, load_corpus, of_modalities
     from training.qlora import QloraRecipe, fine_tune
     from training.recipes import load_recipe
 
     settings = load_recipe(recipe, "qlora", QloraRecipe)
-    typer.echo(str(fine_tune(base, load_corpus("train", corpus or CORPUS), settings, out)))
+    reports = load_corpus("train", corpus or CORPUS)
+    reports = of_modalities(reports, modality) if modality else reports
+    typer.echo(str(fine_tune(base, reports, settings, out)))
 
 
 @train.command()
@@ -178,6 +210,20 @@ def export(
     typer.echo(
         f"greedy answers equal to the unquantized model's: {same.equal} of {same.prompts} ({same.tokens:.0%} of tokens)"
     )
+
+
+@train.command("export-adapter")
+def export_adapter(
+    model: Annotated[Path, typer.Argument(help="Folder of the base that the adapter was trained on")],
+    adapter: Annotated[Path, typer.Argument(help="Folder of the adapter")],
+    out: Annotated[Path, typer.Option(help="GGUF of the adapter to write")],
+    converter: Annotated[Path | None, typer.Option(help="Checkout of llama.cpp; else its source is fetched")] = None,
+) -> None:
+    """Write an adapter alone as a GGUF, to be loaded beside the GGUF of its base."""
+    from training.converter import convert_adapter, find_converter
+
+    convert_adapter(find_converter(converter), model, adapter, out)
+    typer.echo(f"{out}  {out.stat().st_size / 1e6:.1f} MB")
 
 
 @train.command()

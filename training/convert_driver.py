@@ -1,4 +1,4 @@
-"""Runs llama.cpp's own converter in a process of its own: `convert_driver.py CONVERTER PRE ARGUMENTS...`.
+"""Runs one of llama.cpp's own converters in a process of its own: `convert_driver.py SCRIPT PRE ARGUMENTS...`.
 
 The converter knows a BPE tokenizer by a hash of what it makes of a text, and so cannot know one that was trained here:
 for such a one it is told the name PRE of the splitting rule instead ("-" for none). Knows nothing of the project.
@@ -14,11 +14,10 @@ from typing import Any
 
 def main() -> None:
     """Put the name in where the converter would give up, and hand over to it."""
-    converter, pre, arguments = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
-    sys.path[:1] = [str(converter), str(converter / "gguf-py")]
+    script, pre, arguments = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    sys.path[:1] = [str(script.parent), str(script.parent / "gguf-py")]
     if pre != "-":
         _name_unknown_tokenizers(pre)
-    script = converter / "convert_hf_to_gguf.py"
     sys.argv = [str(script), *arguments]
     runpy.run_path(str(script), run_name="__main__")
 

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from training.errors import ExportError
 
 SCRIPT = "convert_hf_to_gguf.py"
+_ADAPTER_SCRIPT = "convert_lora_to_gguf.py"
 _NEEDED = re.compile(r"[^/]+/vendor/llama\.cpp/(convert_[a-z_]+\.py|(?:conversion|gguf-py/gguf)/.+)")
 _DRIVER = Path(__file__).parent / "convert_driver.py"
 _QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
@@ -46,14 +47,23 @@ def convert(converter: Path, model: Path, target: Path, metadata: Mapping[str, s
         named = Path(folder) / "metadata.json"
         named.write_text(json.dumps(dict(metadata)), encoding="utf-8")
         arguments = [str(model), "--outfile", str(target), "--outtype", outtype, "--metadata", str(named)]
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, str(_DRIVER), str(converter), splitting_rule(model) or "-", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        _run(converter / SCRIPT, splitting_rule(model) or "-", arguments, target)
+
+
+def convert_adapter(converter: Path, model: Path, adapter: Path, target: Path) -> None:
+    """Write a LoRA adapter as a GGUF of its own in half precision. model: its base's folder. Raises ExportError."""
+    if not (adapter / "adapter_config.json").is_file():
+        raise ExportError(f"{adapter}: no adapter_config.json; give the folder of an adapter that `train qlora` wrote")
+    arguments = [str(adapter), "--base", str(model), "--outfile", str(target), "--outtype", "f16"]
+    _run(converter / _ADAPTER_SCRIPT, "-", arguments, target)
+
+
+def _run(script: Path, pre: str, arguments: Sequence[str], target: Path) -> None:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, str(_DRIVER), str(script), pre, *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode or not target.is_file():
-        raise ExportError(f"{model.name} was not converted: {_last_line(done.stderr)}")
+        raise ExportError(f"{target.name} was not written by {script.name}: {_last_line(done.stderr)}")
 
 
 def splitting_rule(model: Path) -> str | None:

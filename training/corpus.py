@@ -110,6 +110,17 @@ def load_corpus(split: Split = "train", folder: Path = CORPUS) -> tuple[MarkedRe
     return _not_empty(tuple(r for r, _ in reports if (r.file, r.index) in wanted), split, folder)
 
 
+def of_modalities(reports: Iterable[MarkedReport], modalities: Sequence[str]) -> tuple[MarkedReport, ...]:
+    """The reports of some modalities. Raises CorpusError for one that is none, and where no report is left."""
+    unknown = set(modalities) - set(MODALITIES)
+    if unknown:
+        raise CorpusError(f"no modality {min(unknown)}: choose of {', '.join(MODALITIES)}")
+    chosen = tuple(report for report in reports if report.modality in modalities)
+    if not chosen:
+        raise CorpusError(f"no report of {' or '.join(modalities)} among those to train on; name another modality")
+    return chosen
+
+
 def read_marked(path: Path) -> tuple[MarkedReport, ...]:
     """Read every report of one marked-up file. Raises CorpusError with file, line and cure."""
     return tuple(report for report, _ in _read(path))

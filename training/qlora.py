@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, Literal
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from peft import LoraConfig, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
@@ -30,6 +31,7 @@ from training.errors import BaseUnusable
 from training.hardware import number_kind
 from training.lexicon import Lexicon
 from training.task import Encoder, Example, extraction_examples, impression_example
+from training.unpack import unpack
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _SMALL = 300_000_000
@@ -63,21 +65,29 @@ class QloraRecipe:
 def fine_tune(base: Path, reports: Sequence[MarkedReport], recipe: QloraRecipe, out: Path) -> Path:
     """Train, or go on training. Gives the folder of the result in `out`: `adapter`, or `model` for all weights.
 
-    Raises BaseUnusable before any training, also where `out` holds a run with other settings.
+    base: a Hugging Face folder, or a GGUF, which is unpacked into `out/base` first. Under `accelerate launch` each
+    process has a share of the rows. Raises BaseUnusable before any training, also where `out` holds a run with other
+    settings.
     """
     torch.set_num_threads(recipe.threads)
+    state = PartialState(cpu=not torch.cuda.is_available())
+    named = _fingerprint(base)
+    with state.main_process_first():
+        base = unpack(base, out / "base") if base.is_file() else base
     tokenizer = _tokenizer(base)
     rows = list(training_rows(reports, tokenizer, recipe))
-    _keep_settings(
-        out,
-        {
-            "recipe": asdict(recipe),
-            "base": _fingerprint(base),
-            "reports": {"count": len(reports), "digests": digests(reports)},
-            "sequences": len(rows),
-            "versions": _versions(),
-        },
-    )
+    if not rows:
+        raise BaseUnusable(f"no part of the reports fits into {recipe.max_tokens} tokens; raise max_tokens")
+    settings = {
+        "recipe": asdict(recipe),
+        "base": named,
+        "reports": {"count": len(reports), "digests": digests(reports)},
+        "sequences": len(rows),
+        "processes": state.num_processes,
+        "versions": _versions(),
+    }
+    with state.main_process_first():
+        _keep_settings(out, settings)
     trainer = SFTTrainer(
         model=_model(base, recipe),
         args=_arguments(recipe, out, _parameters(base)),
@@ -89,7 +99,8 @@ def fine_tune(base: Path, reports: Sequence[MarkedReport], recipe: QloraRecipe, 
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     result = out / ("model" if recipe.method == "full" else "adapter")
     trainer.save_model(str(result))
-    (out / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1), encoding="utf-8")
+    if state.is_main_process:
+        (out / "log.json").write_text(json.dumps(trainer.state.log_history, indent=1), encoding="utf-8")
     return result
 
 
@@ -130,7 +141,7 @@ def _row(example: Example) -> dict[str, list[int]]:
 
 def _tokenizer(base: Path) -> Any:
     if not (base / "config.json").is_file():
-        raise BaseUnusable(f"{base}: no config.json; give the folder of a Hugging Face model")
+        raise BaseUnusable(f"{base}: no config.json; give the folder of a Hugging Face model, or a GGUF")
     tokenizer = AutoTokenizer.from_pretrained(base)
     if not is_own(tokenizer) and not tokenizer.chat_template:
         raise BaseUnusable(f"{base.name}: no chat template; take the instruction-tuned version of this base")
@@ -140,7 +151,7 @@ def _tokenizer(base: Path) -> Any:
 
 
 def _model(base: Path, recipe: QloraRecipe) -> Any:
-    device = {"": 0} if torch.cuda.is_available() else {"": "cpu"}
+    device = {"": PartialState().local_process_index if torch.cuda.is_available() else "cpu"}
     if recipe.method != "qlora":
         kind = number_kind() if recipe.method == "lora" else torch.float32
         return AutoModelForCausalLM.from_pretrained(base, dtype=kind, device_map=device)
@@ -206,7 +217,7 @@ def _keep_settings(out: Path, settings: dict[str, Any]) -> None:
 
 def _fingerprint(base: Path) -> dict[str, str]:
     digest = hashlib.sha256()
-    for path in sorted(base.glob("*.safetensors")):
+    for path in [base] if base.is_file() else sorted(base.glob("*.safetensors")):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return {"name": base.name, "sha256": digest.hexdigest()}
