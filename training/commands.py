@@ -192,6 +192,27 @@ def qlora(
 
 
 @train.command()
+def sweep(
+    base: Annotated[Path, typer.Argument(help="Hugging Face folder or GGUF to fine-tune again and again")],
+    recipe: Recipe = "qlora-s",
+    corpus: Corpus = None,
+    trials: Annotated[int, typer.Option(min=1, help="Fine-tunings in all")] = 12,
+    out: Out = Path("build/sweep"),
+) -> None:
+    """Search for a better recipe near the given one by the dev split's loss, and print every trial."""
+    from rich.console import Console
+
+    from training.corpus import CORPUS, load_corpus
+    from training.qlora import QloraRecipe
+    from training.recipes import load_recipe
+    from training.sweep import sweep, table
+
+    place = corpus or CORPUS
+    settings = load_recipe(recipe, "qlora", QloraRecipe)
+    Console().print(table(sweep(base, load_corpus("train", place), load_corpus("dev", place), settings, out, trials)))
+
+
+@train.command()
 def export(
     model: Annotated[Path, typer.Argument(help="Folder of the unquantized model")],
     out: Annotated[Path, typer.Option(help="GGUF to write; what it is goes beside it, as JSON")],
