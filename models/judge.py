@@ -11,10 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.conclusion import condition_key
 from models.consistency import CONCLUDED_FROM, CONCLUDING, Issue, IssueKind, Statement, check, state
 from models.measures import sizes
 from models.report import Certainty, Finding, Laterality, Section
-from models.salience import is_critical, salience
+from models.salience import is_critical, salience, telling
 
 _SEVERITY = {
     IssueKind.CONTRADICTION: 2.0,
@@ -32,6 +33,7 @@ _STEP_RAISED, _STEP_LOWERED, _DENIED, _OTHER_WORDS = 0.3, 0.2, 1.0, 0.1
 _OTHER_SIDE, _NO_SIDE, _RARE_SIDE, _OTHER_SIZE = 1.5, 0.1, 0.3, 1.0
 _UNSAID, _UNSAID_CRITICAL = 0.9, 0.6
 _TOUCH, _NEAREST = 1 / 3, 0.8
+_STRANGE_WORD, _TELLING = 0.05, 0.6
 _FAR = 0.2
 """Share by which two sizes differ that are surely not one."""
 _HALVED_BY = 4.0
@@ -59,7 +61,7 @@ def judge(text: str, sections: Sequence[Section], findings: Sequence[Finding]) -
     cost = sum(_SEVERITY[issue.kind] for issue in issues)
     cost += sum(_unborne(claim, evidence) for claim in claims)
     cost += sum(_unsaid(one, weight, claims) for one, weight in zip(evidence, weights, strict=True))
-    cost += _OTHER_SIZE * _unknown_sizes(text, sections)
+    cost += _OTHER_SIZE * _unknown_sizes(text, sections) + _STRANGE_WORD * _strange_words(text, sections)
     return Verdict(round(10 * math.pow(0.5, cost / _HALVED_BY), 4), issues)
 
 
@@ -101,6 +103,16 @@ def _unknown_sizes(text: str, sections: Sequence[Section]) -> float:
         (inside if section.kind in CONCLUDING else outside).extend(found)
     gaps = (min(abs(side - other) / max(side, other) for other in outside) for side in inside if outside)
     return sum(min(1.0, gap / _FAR) for gap in gaps)
+
+
+def _strange_words(text: str, sections: Sequence[Section]) -> int:
+    """How many words of the conclusion tell a condition and stand nowhere else in the report."""
+    inside: set[str] = set()
+    outside: set[str] = set()
+    for section in sections:
+        words = condition_key(text[section.span.start : section.span.end]).split()
+        (inside if section.kind in CONCLUDING else outside).update(words)
+    return sum(telling(word) >= _TELLING and not word.isdigit() for word in inside - outside)
 
 
 def _unsaid(one: Statement, weight: float, claims: Sequence[Statement]) -> float:

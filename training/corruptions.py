@@ -149,9 +149,13 @@ def _swaps(scene: _Scene, rng: random.Random) -> Iterator[_Edit | None]:
 
 
 def _additions(scene: _Scene, rng: random.Random) -> Iterator[_Edit | None]:
+    """One more item of a numbered list, or one more sentence."""
     end = scene.impression.end
+    numbers = re.findall(r"(?m)^\s*(\d{1,2})[.)] ", scene.report.text[scene.impression.start : end])
     for stranger in scene.strangers:
-        yield Span(end, end), f"\n{_capital(stranger)}.", [(Certainty.PRESENT, _capital(stranger))]
+        said = _capital(stranger) if numbers else _small(stranger)
+        words = f"\n{int(numbers[-1]) + 1}. {said}." if numbers else f" There is also {said}."
+        yield Span(end, end), words, [(Certainty.PRESENT, said)]
 
 
 def _omissions(scene: _Scene, rng: random.Random) -> Iterator[_Edit | None]:
@@ -219,6 +223,11 @@ def _scaled(size: str, factor: float) -> str:
 
 def _like(old: str, new: str) -> str:
     return new.upper() if old.isupper() else new.capitalize() if old[0].isupper() else new
+
+
+def _small(words: str) -> str:
+    """Inside a sentence, unless the first word is an abbreviation."""
+    return words[0].lower() + words[1:] if words.split(maxsplit=1)[0][1:].islower() else words
 
 
 def _capital(words: str) -> str:
