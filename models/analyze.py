@@ -8,19 +8,16 @@ queue, no file formats.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-from models.batch import Prompt
-from models.constraint import CopyTokens, Quote
-from models.copy_bytes import CopyBytes
-from models.cues import lowered, names_something
+from models.constraint import Quote
+from models.cues import lowered
 from models.differential import group_differential
-from models.engine import Engine, Tuning
+from models.engine import Engine
 from models.errors import EmptyReport, ReportTooLong
 from models.forms import Form, form_for
 from models.grounding import laterality_of
 from models.impression import Unsupported, draft_impression
-from models.prompt import Written, context_line, write_window
+from models.reading import readings
 from models.report import (
     Analysis,
     Finding,
@@ -31,20 +28,17 @@ from models.report import (
     SectionKind,
     Span,
 )
-from models.sections import READ, split_sections
+from models.sections import split_sections
 from models.settings import ModelSettings
 from models.terminology import Terminology
 from models.terminology.settings import TerminologySettings
-from models.windows import sentences, windows
-
-WINDOW_CHARS = 140
-"""Longest window, in characters: what training shows most (training/base.py)."""
+from models.tuning import tuned
 
 
 def open_analyzer(settings: ModelSettings, coding: TerminologySettings | None = None) -> Analyzer:
     """Load what reading needs. Raises ModelNotFound, ModelUnusable, TerminologyError before any work is taken."""
     terminology = Terminology.open(settings=coding)
-    engine = Engine(settings.model, Tuning(settings.model_contexts, settings.model_threads))
+    engine = Engine(settings.model, tuned(settings))
     return Analyzer(engine, terminology, settings.max_report_chars, settings.draft_unsupported)
 
 
@@ -84,27 +78,15 @@ class Analyzer:
         self._terminology.close()
 
     def _findings(self, report: Report, sections: Sequence[Section], deadline: float | None) -> list[Finding]:
-        read = [
-            _Reading(section, list(sentences(report.text, section.span)), self._windows(report, section))
-            for section in sections
-            if section.kind in READ
-        ]
+        read = readings(self._form, report, sections)
         # All windows at once: the engine decodes them side by side, and beside those of other reports.
         self._engine.write_all([(w.prompt, w.constraint) for reading in read for w in reading.windows], deadline)
         return [
-            self._finding(report, reading.section.kind, quote, reading.ends)
+            self._finding(report, reading.section.kind, quote, reading.sentences)
             for reading in read
             for window in reading.windows
             for quote in window.quotes()
         ]
-
-    def _windows(self, report: Report, section: Section) -> list[_Window]:
-        head = context_line(report.context, section.kind)
-        found = []
-        for window in windows(report.text, section.span, WINDOW_CHARS):
-            written = write_window(report.text, window.start, window.end)
-            found.append(_Window(written, *self._form.extraction(head, written)))
-        return found
 
     def _finding(self, report: Report, section: SectionKind, quote: Quote, ends: Sequence[Span]) -> Finding:
         span = Span(quote.start, quote.end)
@@ -124,33 +106,6 @@ class Analyzer:
             laterality=laterality_of(named),
             codes=self._terminology.code(named, report.context, certainty),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """A window as the model is shown it, and the constraint that holds its answer."""
-
-    written: Written
-    prompt: Prompt
-    constraint: CopyTokens | CopyBytes
-
-    def quotes(self) -> list[Quote]:
-        """What the model wrote of it, its places counted in the report."""
-        text, places = self.written.text, self.written.places
-        return [
-            replace(quote, start=places[quote.start], end=places[quote.end - 1] + 1)
-            for quote in self.constraint.quotes
-            if names_something(text[quote.start : quote.end])
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """A section that is read: where its sentences end, and its windows."""
-
-    section: Section
-    ends: list[Span]
-    windows: list[_Window]
 
 
 def mentions_of(analysis: Analysis) -> tuple[Mention, ...]:

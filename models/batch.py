@@ -67,9 +67,9 @@ class Running:
         self.steps: Sequence[Step] = ()
 
     @property
-    def written(self) -> int:
+    def written(self) -> list[int]:
         """Tokens of the answer so far."""
-        return len(self.tokens) - self.prompt_length
+        return self.tokens[self.prompt_length :]
 
     def look_ahead(self, guesses: int) -> bool:
         """Find what follows without logits; True where that is the end."""

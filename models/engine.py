@@ -45,6 +45,7 @@ class Tuning:
     """How the machine is used. contexts: decode side by side, each with so many threads and sequences.
 
     guesses: tokens that are guessed at once; small: decodes of fewer tokens than this are filled up with guesses.
+    packed: weights rearranged for the processor's best kernels, which crash on some builds (models/tuning.py tries).
     """
 
     contexts: int = 1
@@ -52,6 +53,7 @@ class Tuning:
     sequences: int = 16
     guesses: int = 4
     small: int = 8
+    packed: bool = False
 
 
 class Engine:
@@ -64,8 +66,8 @@ class Engine:
         ll.llama_log_set(_SILENCE, ctypes.c_void_p(0))
         ll.llama_backend_init()
         params = ll.llama_model_default_params()
-        # llama.cpp's AMX kernels crash (ggml-org/llama.cpp#26954): weights stay in the form that the others read.
-        params.use_extra_bufts = b"AMX_INT8 = 1" not in ll.llama_print_system_info()
+        # Among them AMX, which crashes where GCC compiled it (ggml-org/llama.cpp#26954, deploy/amx.h).
+        params.use_extra_bufts = tuning.packed
         self._model = ll.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelUnusable(
@@ -78,11 +80,7 @@ class Engine:
         self.ends = frozenset(t for t in range(self.vocabulary_size) if ll.llama_vocab_is_eog(self._vocab, t))
         self.written = 0
         self._contexts: list[_Context] = []
-        self._waiting = Waiting(tuning.contexts, self._interrupt)
-        for number in range(tuning.contexts):
-            self._contexts.append(_Context(self._model, self.vocabulary_size, tuning, number, self._waiting))
-        for context in self._contexts:
-            context.start()
+        self._open(tuning)
 
     @property
     def chat_template(self) -> str | None:
@@ -94,6 +92,11 @@ class Engine:
     def decoding_seconds(self) -> float:
         """CPU seconds that the contexts' own threads spent inside of llama.cpp."""
         return sum(context.seconds for context in self._contexts)
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the model."""
+        return int(ll.llama_model_n_params(self._model))
 
     def token(self, piece: str) -> int | None:
         """Id of a special token by its text, or None where the vocabulary has none."""
@@ -108,32 +111,46 @@ class Engine:
         count = ll.llama_tokenize(self._vocab, raw, len(raw), ids, room, begin, special)
         return list(ids[:count])
 
-    def write(self, prompt: Prompt | Sequence[int], constraint: Constraint, deadline: float | None = None) -> int:
-        """Decode one prompt's answer; see write_all. Gives the number of tokens written."""
-        asked = prompt if isinstance(prompt, Prompt) else Prompt(prompt)
-        return self.write_all([(asked, constraint)], deadline)
+    def write(self, prompt: Sequence[int], constraint: Constraint, deadline: float | None = None) -> list[int]:
+        """Decode one prompt's answer; see write_all."""
+        return self.write_all([(Prompt(prompt), constraint)], deadline)[0]
 
-    def write_all(self, asked: Sequence[tuple[Prompt, Constraint]], deadline: float | None = None) -> int:
-        """Decode greedily, each prompt under its constraint, until all are complete; gives the tokens written.
+    def write_all(self, asked: Sequence[tuple[Prompt, Constraint]], deadline: float | None = None) -> list[list[int]]:
+        """Decode greedily, each prompt under its constraint, until all are complete; gives the tokens of each answer.
 
         deadline: a `time.monotonic()` value. Raises PromptTooLong, DeadlineExceeded, ModelUnusable.
         """
         for prompt, _ in asked:
             check_length(prompt, self._contexts[0].longest)
-        count = sum(running.written for running in self._waiting.answer(asked, deadline))
-        self.written += count
-        return count
+        answers = [running.written for running in self._waiting.answer(asked, deadline)]
+        self.written += sum(map(len, answers))
+        return answers
+
+    def reopen(self, tuning: Tuning) -> None:
+        """Use the machine otherwise, with the weights as they are. Ends what is being written."""
+        self._close_contexts()
+        self._open(tuning)
 
     def close(self) -> None:
         """Free contexts and model; the engine cannot be used afterwards."""
+        self._close_contexts()
+        if self._model:
+            ll.llama_model_free(self._model)
+            self._model = None
+
+    def _open(self, tuning: Tuning) -> None:
+        self._waiting = Waiting(tuning.contexts, self._interrupt)
+        for number in range(tuning.contexts):
+            self._contexts.append(_Context(self._model, self.vocabulary_size, tuning, number, self._waiting))
+        for context in self._contexts:
+            context.start()
+
+    def _close_contexts(self) -> None:
         self._waiting.close()
         self._interrupt()
         for context in self._contexts:
             context.close()
         self._contexts.clear()
-        if self._model:
-            ll.llama_model_free(self._model)
-            self._model = None
 
     def _interrupt(self) -> None:
         for context in self._contexts:
@@ -440,6 +457,11 @@ def _identity(path: Path, name: str, version: str) -> ModelIdentity:
     """Name and version as the GGUF says them (the file's name and the digest where it does not), and the file's
     SHA-256.
     """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = digest_of(path)
     return ModelIdentity(name or path.stem, version or digest[:12], digest)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

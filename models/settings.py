@@ -48,8 +48,9 @@ class ModelSettings(BaseSettings):
     )
 
     model: Path = Field(SHIPPED_MODEL, description="GGUF file of the language model")
-    model_contexts: int = Field(2, ge=1, le=64, description="llama.cpp contexts that decode side by side")
-    model_threads: int = Field(1, ge=1, le=256, description="threads of each context")
+    model_contexts: int = Field(0, ge=0, le=64, description="llama.cpp contexts that decode side by side; 0: measured")
+    model_threads: int = Field(0, ge=0, le=256, description="threads of each context; 0: measured")
+    model_sequences: int = Field(0, ge=0, le=256, description="prompts in one decode of a context; 0: measured")
     max_report_chars: int = Field(
         200_000, ge=1000, description="longest report that is read; a longer one is a dead letter"
     )

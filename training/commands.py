@@ -50,10 +50,12 @@ def bench(
     import json
 
     from models.settings import ModelSettings, load
+    from models.tuning import tuned
     from training import bench
 
     settings = load(ModelSettings)
-    measured = bench.bench(model or settings.model, reports, settings.tuning(), in_flight, systems.split())
+    settings = settings.model_copy(update={"model": model or settings.model})
+    measured = bench.bench(settings.model, reports, tuned(settings), in_flight, systems.split())
     if as_json:
         typer.echo(json.dumps(measured.as_json(), indent=1))
     else:
@@ -366,6 +368,41 @@ def labels14(
         task = progress.add_task("reading", total=len(rows))
         found = findings_of(reader, rows, settings.model_contexts, lambda: progress.advance(task))
         typer.echo(json.dumps(measure14(rows, found, terminology, rules, reader.identity), indent=1))
+
+
+@measure.command()
+def folds14(
+    base: Annotated[Path, typer.Argument(help="Base of our own form, a folder or a GGUF")],
+    reports: Annotated[Path, typer.Option(help="CSV of reports: uid, findings, impression ... (plain or gzip)")],
+    labels: Annotated[Path, typer.Option(help="CSV of their labels: uid and a column a label")],
+    recipe: Recipe = "openi",
+    corpus: Corpus = None,
+    folds: Annotated[int, typer.Option(min=2, help="Parts; each is labelled by a model trained on the others")] = 5,
+    out: Out = Path("build/folds14"),
+) -> None:
+    """Train the label task beside extraction, fold by fold, and measure it; JSON alone on standard output."""
+    import json
+    import sys
+    from contextlib import redirect_stdout
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from training.corpus import CORPUS, load_corpus
+    from training.label_task import cross_validate
+    from training.labels14 import read_rules, scores14
+    from training.qlora import QloraRecipe
+    from training.radiographs import read_radiographs
+    from training.recipes import load_recipe
+
+    rules, settings = read_rules(), load_recipe(recipe, "qlora", QloraRecipe)
+    rows = read_radiographs(reports, labels, rules)
+    marked = load_corpus("train", corpus or CORPUS)
+    # The trainer prints its losses.
+    with redirect_stdout(sys.stderr), Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("labelling", total=len(rows))
+        read, given = cross_validate(base, rows, marked, rules, settings, out, folds, lambda: progress.advance(task))
+    typer.echo(json.dumps(scores14([row.labels for row in read], given, rules.names), indent=1))
 
 
 def _measure(

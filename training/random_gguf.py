@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -20,8 +21,16 @@ from models.settings import SHIPPED_MODEL
 
 _BLOCK = 32
 _TOKENIZER = "tokenizer."
-_KINDS = {"Q8_0": gguf.GGMLQuantizationType.Q8_0, "Q4_0": gguf.GGMLQuantizationType.Q4_0}
-_FILES = {"Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0, "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0}
+_KINDS = {
+    "F32": gguf.GGMLQuantizationType.F32,
+    "Q8_0": gguf.GGMLQuantizationType.Q8_0,
+    "Q4_0": gguf.GGMLQuantizationType.Q4_0,
+}
+_FILES = {
+    "F32": gguf.LlamaFileType.ALL_F32,
+    "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +115,10 @@ def _add_weights(writer: gguf.GGUFWriter, shape: Shape, rng: np.random.Generator
         add(f"{block}ffn_down", shape.hidden, shape.wide)
 
 
-def _blocks(rng: np.random.Generator, rows: int, columns: int, spread: float, kind: str) -> NDArray[np.uint8]:
-    """Random quantized rows: of each 32 weights one half-precision scale, then the weights (ggml-common.h)."""
+def _blocks(rng: np.random.Generator, rows: int, columns: int, spread: float, kind: str) -> NDArray[Any]:
+    """Random rows; quantized ones have, of each 32 weights, a half-precision scale and then the weights (ggml)."""
+    if kind == "F32":
+        return rng.normal(0, spread, (rows, columns)).astype(np.float32)
     count = columns // _BLOCK
     if kind == "Q8_0":
         weights = rng.integers(-127, 128, (rows, count, _BLOCK), np.int8).view(np.uint8)

@@ -34,6 +34,9 @@ from workers.sweeper import Sweeper, run_sweeper
 
 log = logging.getLogger("workers.roots")
 
+_FILES_AT_ONCE = 4
+"""Files that are opened and read side by side; the engine decodes them together."""
+
 
 def worker() -> int:
     """Compose and run the worker process; returns its exit code.
@@ -105,8 +108,7 @@ def reading(files: Iterable[str], dicom: Path | None, told: StudyContext) -> Ite
     asked = Asked(load(ReportSettings), measured, told)
     with ExitStack() as opened:
         analyzer = opened.enter_context(closing(open_analyzer(settings, load(TerminologySettings))))
-        # One thread more than contexts: a file is opened while others are read.
-        yield opened.enter_context(closing(read_files(files, analyzer, asked, settings.model_contexts + 1)))
+        yield opened.enter_context(closing(read_files(files, analyzer, asked, _FILES_AT_ONCE)))
 
 
 @contextmanager
