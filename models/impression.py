@@ -22,7 +22,7 @@ Unsupported = Literal["strike", "withhold"]
 
 _NAMED_FROM = 0.1
 """Least salience of what is named; chosen by cross-validation on the train reports (dev/decisions/0005)."""
-_BELIEVED_FROM = 0.6
+BELIEVED_FROM = 0.6
 """Least belief of what is drafted from; chosen on the dev split, so that of 100 conditions said one is unsupported."""
 
 
@@ -32,16 +32,18 @@ def draft_impression(
     findings: Sequence[Finding],
     differential: Sequence[DifferentialGroup],
     unsupported: Unsupported = "strike",
+    believed_from: float = BELIEVED_FROM,
 ) -> Impression | None:
     """Draft from the findings alone, in reading order; None where nothing can be said.
 
     What the report takes back later on (impression, addendum) is no source either. unsupported: what becomes of a
     condition with which the rest of the findings disagrees: it is struck, or the whole draft is withheld.
+    believed_from: least belief (models/salience.py) of what is drafted from.
     """
     standing = {f for c in conclude(findings) for f in c.mentions if not c.is_less_sure_than(f.certainty)}
     listed: dict[tuple[Certainty, str], int] = {}
     for index, finding in enumerate(findings):
-        if finding.section in DRAFTED_FROM and finding in standing and belief(finding) >= _BELIEVED_FROM:
+        if finding.section in DRAFTED_FROM and finding in standing and belief(finding) >= believed_from:
             listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
     statements = [s for s in state(text, sections, findings) if s.finding.section in DRAFTED_FROM]
     struck: dict[int, Issue] = {}

@@ -30,6 +30,7 @@ Findings = Annotated[
 def register(train: typer.Typer, measure: typer.Typer) -> None:
     """Mount the commands on `gamut train` and `gamut train evaluate`."""
     train.command()(salience)
+    train.command()(drafts)
     measure.command()(impressions)
     measure.command()(judge)
 
@@ -50,24 +51,48 @@ def salience(
     typer.echo(f"{place}: {len(learnt['salience'])} features, {len(learnt['telling'])} words")
 
 
+def drafts(
+    split: Split = "held_out",
+    count: Annotated[int, typer.Option(help="How many")] = 50,
+    seed: Annotated[int, typer.Option(help="Draws the reports")] = 0,
+    corpus: Corpus = None,
+    model: Model = None,
+) -> None:
+    """Print drafts beside their reports, drawn by a seed, to be read by people (dev/impressions.md)."""
+    import random
+
+    from training.impressions import show_draft
+
+    some = _cases(split, corpus)
+    drawn = random.Random(seed).sample(some, min(count, len(some)))
+    with _analyzer(model) as analyzer:
+        for case in drawn:
+            typer.echo(show_draft(case, analyzer))
+
+
 def impressions(
     split: Split = "held_out",
     findings: Findings = "extracted",
     corpus: Corpus = None,
     model: Model = None,
+    believed: Annotated[
+        float | None, typer.Option(help="Least belief of what is drafted from, to see what it does")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measure drafts against radiologists' impressions, beside lists of findings and the best choice there is."""
     from rich.console import Console
 
+    from models.impression import BELIEVED_FROM
     from training.impressions import as_json, evaluate_impressions
 
     some = _cases(split, corpus)
+    least = BELIEVED_FROM if believed is None else believed
     if findings == "gold":
-        rows = as_json(evaluate_impressions(some))
+        rows = as_json(evaluate_impressions(some, believed_from=least))
     else:
         with _analyzer(model) as analyzer, _progress(len(some)) as advance:
-            rows = as_json(evaluate_impressions(some, analyzer, advance))
+            rows = as_json(evaluate_impressions(some, analyzer, advance, least))
     if json_file:
         json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     Console().print(_table(f"{len(some)} reports, {split}, {findings} findings", rows))

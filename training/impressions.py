@@ -19,7 +19,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from models.conclusion import condition_key
 from models.differential import group_differential
 from models.grounding import laterality_of
-from models.impression import DRAFTED_FROM, draft_impression, word_impression
+from models.impression import BELIEVED_FROM, DRAFTED_FROM, draft_impression, word_impression
 from models.report import Certainty, DifferentialGroup, Finding, Impression, Mention, Report, SectionKind, Span
 from models.salience import features
 from models.sections import READ, split_sections
@@ -106,14 +106,40 @@ def marked_findings(report: MarkedReport) -> tuple[Finding, ...]:
 
 
 def evaluate_impressions(
-    some: Sequence[Case], reader: Reader | None = None, done: Callable[[], None] = lambda: None
+    some: Sequence[Case],
+    reader: Reader | None = None,
+    done: Callable[[], None] = lambda: None,
+    believed_from: float = BELIEVED_FROM,
 ) -> dict[str, Row]:
     """A row for each way to draft. reader: reads the findings; without one the marks of the corpus are taken."""
     read = []
     for case in some:
         read.append(case.marked if reader is None else reader.analyze(case.report).findings)
         done()
-    return {name: _row(some, read, drafter) for name, drafter in _DRAFTERS.items()}
+    drafters = {"shipped": _shipped(believed_from), **_DRAFTERS}
+    return {name: _row(some, read, drafter) for name, drafter in drafters.items()}
+
+
+def show_draft(case: Case, reader: Reader) -> str:
+    """A draft beside what it was made of, as Markdown for people who judge it; fictional reports only."""
+    analysis = reader.analyze(case.report)
+    draft = analysis.impression
+    said = [analysis.findings[i] for group in draft.evidence for i in group] if draft else []
+    missed = [m for m in case.held if not any(_same(m, f) for f in said)]
+    facts = {
+        "says what is not marked": [_mention(f) for f in said if not is_supported(f, case.marked)],
+        "says what the impression says": [_mention(f) for f in said if any(_same(m, f) for m in case.impression)],
+        "leaves out, though the findings hold it": missed,
+    }
+    context = analysis.context
+    lines = [
+        f"## {case.report.id}, {context.modality} {context.body_part}",
+        f"\n```\n{case.report.text.strip()}\n```",
+        f"\n**Radiologist.** {' '.join(case.text.split())}",
+        f"\n**Draft.**\n\n{draft.text if draft else 'None.'}\n",
+        *(f"- {fact}: {'; '.join(f'{m.quote} ({m.certainty})' for m in some)}" for fact, some in facts.items() if some),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def learn_telling(reports: Iterable[MarkedReport]) -> dict[str, float]:
@@ -229,8 +255,12 @@ def is_supported(finding: Finding, marked: Iterable[Finding]) -> bool:
     )
 
 
-def _shipped(case: Case, findings: Sequence[Finding], groups: Sequence[DifferentialGroup]) -> Impression | None:
-    return draft_impression(case.report.text, split_sections(case.report.text), findings, groups)
+def _shipped(believed_from: float) -> Drafter:
+    def drafter(case: Case, findings: Sequence[Finding], groups: Sequence[DifferentialGroup]) -> Impression | None:
+        text = case.report.text
+        return draft_impression(text, split_sections(text), findings, groups, believed_from=believed_from)
+
+    return drafter
 
 
 def _picked(pick: Callable[[Case, Sequence[Finding]], Iterable[Finding]]) -> Drafter:
@@ -244,7 +274,6 @@ def _picked(pick: Callable[[Case, Sequence[Finding]], Iterable[Finding]]) -> Dra
 
 
 _DRAFTERS: dict[str, Drafter] = {
-    "shipped": _shipped,
     "positive findings in order": _picked(lambda _, fs: [f for f in fs if f.certainty in _POSITIVE]),
     "first three findings": _picked(lambda _, fs: fs[:3]),
     "nothing": _picked(lambda _, fs: []),

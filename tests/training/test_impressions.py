@@ -94,3 +94,24 @@ def test_figures_of_drafts_are_shown_and_written(app: typer.Typer, tmp_path: Pat
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0
     assert 0 < json.loads(figures.read_text())["shipped"]["f1"] < 1
+
+
+@pytest.fixture(scope="module")
+def shown() -> str:
+    made = typer.Typer()
+    made.callback()(lambda: None)
+    register(made)
+    done = CliRunner().invoke(made, ["train", "drafts", "--split", "dev", "--count", "2", "--seed", "1"])
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_drafts_are_shown_beside_report_and_impression(shown: str) -> None:
+    assert shown.count("\n## ") + shown.startswith("## ") == 2
+    assert shown.count("**Radiologist.**") == shown.count("**Draft.**") == 2
+
+
+def test_less_belief_says_more() -> None:
+    some = list(cases(load_corpus("dev")))
+    all_said, little = (evaluate_impressions(some, believed_from=least)["shipped"] for least in (0.0, 0.95))
+    assert all_said.said > little.said
