@@ -132,6 +132,9 @@ class Waiting:
         self._active = [0] * contexts
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._heap)
+
     def answer(self, asked: Sequence[tuple[Prompt, Constraint]], deadline: float | None) -> list[Running]:
         """Queue prompts and wait for all their answers. Raises DeadlineExceeded, ModelError."""
         group = Group()

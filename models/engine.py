@@ -94,6 +94,11 @@ class Engine:
         return sum(context.seconds for context in self._contexts)
 
     @property
+    def waiting(self) -> int:
+        """Prompts that no context has begun."""
+        return len(self._waiting)
+
+    @property
     def parameters(self) -> int:
         """Weights of the model."""
         return int(ll.llama_model_n_params(self._model))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +18,7 @@ from models.batch import Prompt
 from models.constraint import Constraint, CopyTokens, Logits, Step
 from models.copy_bytes import CopyBytes
 from models.engine import Engine, Tuning
+from models.errors import DeadlineExceeded, ModelUnusable
 from models.forms import Form, form_for
 from models.prompt import write_window
 from training.random_gguf import Shape, write_random
@@ -123,3 +128,108 @@ def test_over_bytes_too(foreign_model: Path, texts: list[str]) -> None:
     check_same(one_by_one(plain, texts), side_by_side(wide, texts), min(plain.ends))
     plain.close()
     wide.close()
+
+
+class Endless(Constraint):
+    """Writes on, and says when it has begun."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    def choose(self, logits: Logits) -> int | None:
+        self.begun.set()
+        return 5
+
+
+class Count(Constraint):
+    """Writes so many tokens; note: called at the first of them."""
+
+    def __init__(self, count: int, note: Callable[[], None] = lambda: None) -> None:
+        self.left, self.note = count, note
+
+    def choose(self, logits: Logits) -> int | None:
+        self.note()
+        self.note = lambda: None
+        self.left -= 1
+        return 5 if self.left >= 0 else None
+
+
+def test_an_answer_that_runs_into_its_deadline_leaves_the_others_as_they_were(own: Path) -> None:
+    engine = Engine(own, Tuning(sequences=4))
+    alone = one_by_one(engine, ["left pleural effusion, hepatic cyst"])[0].tokens
+    endless = Endless()
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(engine.write, [7, 8, 9], endless, time.monotonic() + 0.3)
+        endless.begun.wait(20)
+        assert side_by_side(engine, ["left pleural effusion, hepatic cyst"])[0].tokens == alone
+        with pytest.raises(DeadlineExceeded):
+            late.result()
+    engine.close()
+
+
+def test_a_short_report_does_not_wait_for_a_long_one(own: Path, until: Callable[..., None]) -> None:
+    engine, order = Engine(own, Tuning(sequences=1)), list[str]()
+    blocker = Endless()
+    with ThreadPoolExecutor(3) as pool:
+        # While one sequence is taken, a long report queues before a short one.
+        held = pool.submit(engine.write, [7], blocker, time.monotonic() + 0.5)
+        blocker.begun.wait(20)
+        long = pool.submit(
+            engine.write_all, [(Prompt([7, 8]), Count(2, lambda: order.append("long"))) for _ in range(20)]
+        )
+        until(lambda: engine.waiting == 20)
+        short = pool.submit(engine.write_all, [(Prompt([7, 8]), Count(2, lambda: order.append("short")))])
+        until(lambda: engine.waiting == 21)
+        with pytest.raises(DeadlineExceeded):
+            held.result()
+        long.result()
+        short.result()
+    assert order.index("short") <= 2
+    engine.close()
+
+
+def test_a_constraint_that_breaks_ends_its_own_report_alone(own: Path) -> None:
+    class Broken(Constraint):
+        def choose(self, logits: Logits) -> int | None:
+            raise ZeroDivisionError
+
+    engine = Engine(own, WIDE)
+    with ThreadPoolExecutor(2) as pool:
+        good = pool.submit(engine.write_all, [(Prompt([7, 8, n]), Count(30)) for n in range(9)])
+        with pytest.raises(ZeroDivisionError):
+            engine.write_all([(Prompt([7, 8]), Broken()), (Prompt([7, 9]), Count(30))])
+        assert [len(answer) for answer in good.result()] == [30] * 9
+    assert len(engine.write([7, 8], Count(3))) == 3
+    engine.close()
+
+
+def test_more_prompts_than_memory_holds_are_all_answered(own: Path) -> None:
+    engine = Engine(own, Tuning(sequences=8))
+    prompts = [Prompt([5 + n, *[7] * 1500]) for n in range(8)]
+    answers = engine.write_all([(prompt, Count(20)) for prompt in prompts])
+    assert [len(answer) for answer in answers] == [20] * 8
+    engine.close()
+
+
+def test_who_waits_when_the_engine_closes_is_told(own: Path) -> None:
+    engine, endless = Engine(own, Tuning(sequences=1)), Endless()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(engine.write_all, [(Prompt([7]), endless), (Prompt([8]), Count(1))])
+        endless.begun.wait(20)
+        engine.close()
+        with pytest.raises(ModelUnusable, match="closed"):
+            waiting.result()
+
+
+def test_a_prompt_stays_the_same_whatever_beginnings_are_remembered(own: Path) -> None:
+    """More beginnings than are kept, in every order."""
+    engine = Engine(own, WIDE)
+    form, rng, answers = form_for(engine), np.random.default_rng(0), dict[str, set[tuple[int | None, ...]]]()
+    for _ in range(40):
+        head = f" CT | part {rng.integers(7)} | ? | findings\n"
+        prompt, constraint = form.extraction(head, write_window("left renal cyst", 0, 15))
+        recorded = Recorded(constraint)
+        engine.write_all([(prompt, recorded)])
+        answers.setdefault(head, set()).add(tuple(recorded.tokens))
+    assert all(len(said) == 1 for said in answers.values())
+    engine.close()
