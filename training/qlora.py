@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -69,19 +69,31 @@ def fine_tune(base: Path, reports: Sequence[MarkedReport], recipe: QloraRecipe, 
     process has a share of the rows. Raises BaseUnusable before any training, also where `out` holds a run with other
     settings.
     """
+    told = {"reports": {"count": len(reports), "digests": digests(reports)}}
+    return fine_tune_rows(base, lambda tokenizer: training_rows(reports, tokenizer, recipe), told, recipe, out)
+
+
+def fine_tune_rows(
+    base: Path,
+    rows_of: Callable[[Any], Iterable[dict[str, list[int]]]],
+    told: dict[str, Any],
+    recipe: QloraRecipe,
+    out: Path,
+) -> Path:
+    """As `fine_tune`, of rows that the base's tokenizer makes. told: what stands of them in the run's settings."""
     torch.set_num_threads(recipe.threads)
     state = PartialState(cpu=not torch.cuda.is_available())
     named = _fingerprint(base)
     with state.main_process_first():
         base = unpack(base, out / "base") if base.is_file() else base
     tokenizer = _tokenizer(base)
-    rows = list(training_rows(reports, tokenizer, recipe))
+    rows = list(rows_of(tokenizer))
     if not rows:
         raise BaseUnusable(f"no part of the reports fits into {recipe.max_tokens} tokens; raise max_tokens")
     settings = {
         "recipe": asdict(recipe),
         "base": named,
-        "reports": {"count": len(reports), "digests": digests(reports)},
+        **told,
         "sequences": len(rows),
         "processes": state.num_processes,
         "versions": _versions(),
