@@ -12,8 +12,9 @@ from typing import Literal
 
 from models.conclusion import conclude, condition_key
 from models.consistency import Issue, Statement, check_statement, state
-from models.report import Certainty, DifferentialGroup, Finding, Impression, Section, SectionKind
+from models.report import Certainty, DifferentialGroup, Finding, Impression, Section, SectionKind, Span
 from models.salience import belief, is_critical, salience
+from models.windows import sentences
 
 DRAFTED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
 """The radiologist's own impression is no source: a draft is a second opinion on the findings and not an echo."""
@@ -24,6 +25,8 @@ _NAMED_FROM = 0.1
 """Least salience of what is named; chosen by cross-validation on the train reports (dev/decisions/0005)."""
 BELIEVED_FROM = 0.6
 """Least belief of what is drafted from; chosen on the dev split, so that of 100 conditions said one is unsupported."""
+_CRITICAL_BELIEVED_FROM = 0.3
+"""The same for critical findings: to leave one out is the worse mistake, and their words are plain."""
 
 
 def draft_impression(
@@ -43,12 +46,14 @@ def draft_impression(
     standing = {f for c in conclude(findings) for f in c.mentions if not c.is_less_sure_than(f.certainty)}
     listed: dict[tuple[Certainty, str], int] = {}
     for index, finding in enumerate(findings):
-        if finding.section in DRAFTED_FROM and finding in standing and belief(finding) >= believed_from:
+        least = min(believed_from, _CRITICAL_BELIEVED_FROM) if is_critical(finding) else believed_from
+        if finding.section in DRAFTED_FROM and finding in standing and belief(finding) >= least:
             listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
+    beside = _in_one_sentence(text, sections, findings, differential)
     statements = [s for s in state(text, sections, findings) if s.finding.section in DRAFTED_FROM]
     struck: dict[int, Issue] = {}
     while True:
-        draft = _draft(text, sections, findings, differential, [i for i in listed.values() if i not in struck])
+        draft = _draft(text, sections, findings, beside, [i for i in listed.values() if i not in struck])
         said = [i for group in draft.evidence for i in group] if draft else []
         disputed = {i: issue for i in said if (issue := _dispute(findings[i], statements))}
         struck |= disputed
@@ -121,6 +126,23 @@ def _dispute(finding: Finding, statements: Sequence[Statement]) -> Issue | None:
     (claim,) = (s for s in statements if s.finding == finding)
     issue = check_statement(claim, [s for s in statements if s is not claim])
     return issue if issue and issue.against else None
+
+
+def _in_one_sentence(
+    text: str, sections: Sequence[Section], findings: Sequence[Finding], differential: Sequence[DifferentialGroup]
+) -> list[DifferentialGroup]:
+    """The differential, but no finding for candidates of another sentence: most such pairs are right, but a draft that
+    joins two organs says what the report does not.
+    """
+    ends = [s for section in sections for s in sentences(text, section.span)]
+
+    def of(index: int) -> Span | None:
+        return next((s for s in ends if s.start <= findings[index].span.start < s.end), None)
+
+    return [
+        group if group.finding is None or of(group.finding) == of(group.candidates[0]) else replace(group, finding=None)
+        for group in differential
+    ]
 
 
 def _among(differential: Sequence[DifferentialGroup], places: Sequence[int]) -> list[DifferentialGroup]:

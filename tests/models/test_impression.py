@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from models.impression import choose, draft_impression, word_impression
 from models.report import Certainty, DifferentialGroup, Finding, SectionKind, Span
 from models.sections import split_sections
@@ -115,3 +117,24 @@ def test_what_another_finding_denies_is_struck_and_told() -> None:
     assert "embolism" not in draft.text
     assert draft.struck == ("contradiction",)
     assert draft_impression(text, sections, findings, [], "withhold") is None
+
+
+def test_a_candidate_is_not_joined_to_a_finding_of_another_sentence() -> None:
+    text = "FINDINGS: Synovial herniation pit. Fraying, probably ligament tear."
+    quotes = ("Synovial herniation pit", Certainty.PRESENT), ("ligament tear", Certainty.PROBABLE)
+    draft = draft_impression(text, split_sections(text), read(text, *quotes), [DifferentialGroup(0, (1,))])
+    assert draft is not None
+    assert set(draft.statements) == {"Synovial herniation pit.", "Probable ligament tear."}
+    together = text.replace("pit. Fraying", "pit with fraying")
+    draft = draft_impression(together, split_sections(together), read(together, *quotes), [DifferentialGroup(0, (1,))])
+    assert draft is not None
+    assert draft.statements == ("Synovial herniation pit, probably ligament tear.",)
+
+
+def test_less_belief_is_enough_for_a_critical_finding() -> None:
+    text = "FINDINGS: Acute appendicitis. Hepatic cyst."
+    quotes = ("Acute appendicitis", Certainty.PRESENT), ("Hepatic cyst", Certainty.PRESENT)
+    doubtful = [replace(f, confidence=0.45) for f in read(text, *quotes)]
+    draft = draft_impression(text, split_sections(text), doubtful, [])
+    assert draft is not None
+    assert draft.statements == ("Acute appendicitis.",)
