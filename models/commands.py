@@ -93,3 +93,18 @@ def score(
     rows = [row for row in read_gold(gold) if half in (None, row.half)]
     for name, value in summary([judge(opened, row) for row in rows]).items():
         typer.echo(f"{name}: {value}")
+
+
+@terminology.command()
+def recall(
+    reports: Annotated[Path, typer.Option(help="CSV (or .csv.gz) with a column MeSH, as Open-i's indexers filled it")],
+) -> None:
+    """Say how many of the indexers' MeSH heads the dictionary reaches by codes; a head a line, then all together."""
+    from models.terminology import Terminology
+    from models.terminology.recall import read_entries, recall
+
+    found = recall(Terminology.open(), read_entries(reports))
+    for head, (reached, asked) in found.items():
+        typer.echo(f"{head}: {reached} of {asked}")
+    reached, asked = (sum(counts) for counts in zip(*found.values(), strict=True))
+    typer.echo(f"recall: {reached / asked:.3f} ({reached} of {asked})")

@@ -105,12 +105,16 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """A code of an open terminology. system: URI as FHIR writes it. match: how it was found (exact, broader ...)."""
+    """A code of an open terminology. system: URI as FHIR writes it. match: how it was found (exact, broader ...).
+
+    sure: how sure the link from the words to the code is, 0 to 1 (not how sure the report is); None where nobody said.
+    """
 
     system: str
     code: str
     display: str
     match: str
+    sure: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ def build(path: Path = SHIPPED) -> dict[str, str]:
     for key, concept in {**sources.read_findings(), **findings}.items():
         builder.add(key, concept, {system: (codes[0], ITSELF) for system, codes in concept.codes.items()})
     _inherit(builder)
+    _add_synonyms(builder)
     _add_terms(builder)
     meta = {"version": VERSION, **_versions()}
     _write(path, builder, meta, sides, _sites(words, anatomy), forms)
@@ -185,12 +186,29 @@ def _inherit(builder: Builder) -> None:
                     builder.codings.setdefault((number, system), (found[0], PARENT, found[2]))
 
 
+def _add_synonyms(builder: Builder) -> None:
+    wanted = rules.read_synonyms()
+    found = {name.casefold() for name, _ in builder.concepts}
+    if missing := sorted(wanted.keys() - found):
+        raise TerminologyError(f"synonyms.tsv: no concept of the tables is named {missing[0]!r}")
+    for number, (name, _) in enumerate(builder.concepts, 1):
+        builder._name(number, wanted.get(name.casefold(), ()), SYNONYM)
+
+
 def _add_terms(builder: Builder) -> None:
-    for number, term in enumerate(rules.read_terms()):
+    """The project's own terms; a pair of the grid only where no term of the list says it."""
+    listed = rules.read_terms()
+    said = {key_of(builder.words.words(name)) for term in listed if not term.when for name in term.names}
+    pairs = [
+        (tuple(name for name in term.names if key_of(builder.words.words(name)) not in said), term)
+        for term in rules.read_grid()
+    ]
+    found = [(term.names, term) for term in listed] + [(names, term) for names, term in pairs if names]
+    for number, (names, term) in enumerate(found):
         for system, code in term.codes:
             if (system, code) not in builder.displays:
-                raise TerminologyError(f"terms.tsv: {system} {code} stands in no table")
-        concept = Concept(term.names[0], synonyms=list(term.names[1:]))
+                raise TerminologyError(f"terms.tsv or grid.tsv: {system} {code} stands in no table")
+        concept = Concept(names[0], synonyms=list(names[1:]))
         builder.add(f"OWN:{number}", concept, {s: (c, CROSSMAP) for s, c in term.codes}, OWN, term.when)
 
 
@@ -232,6 +250,7 @@ def _rules(builder: Builder, forms: Forms) -> list[tuple[str, str, str, str]]:
         ("vague", "vague_sites"),
         ("lower", "lower_case_words"),
         ("known", "known_words"),
+        ("unplaced", "unplaced"),
     ):
         out += [(kind, word, "", "") for word in rules.read_words(name)]
     modifiers = {
@@ -250,6 +269,7 @@ def _rules(builder: Builder, forms: Forms) -> list[tuple[str, str, str, str]]:
     out += [("modifier", word, kind, "") for word, kind in sorted(modifiers.items())]
     out += [("site", " ".join(part), "|".join(map(" ".join, wholes)), "") for part, wholes in sites.items()]
     out += [("place", word, "", "") for word in sorted(places - modifiers.keys())]
+    out += [("organ", part, " ".join(words.words(organ)), "") for part, organ in rules.read_organs().items()]
     return out + [("abbreviation", row.short, row.long, row.when) for row in rules.read_abbreviations()]
 
 

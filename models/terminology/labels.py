@@ -16,6 +16,7 @@ from models.terminology.tables import SYSTEMS
 from models.terminology.terminology import Terminology
 
 CHEXPERT = Path(__file__).parent / "data" / "labels" / "chexpert.csv"
+FINDING_IDS = "oidm"  # Open Imaging Data Model (RSNA, ACR): every finding of the tables that has an id is its own label
 _STRENGTH = [Certainty.PRESENT, Certainty.PROBABLE, Certainty.POSSIBLE, Certainty.ABSENT]
 
 
@@ -45,6 +46,12 @@ class LabelSet:
         """The labels of a finding's codings."""
         above = {pair for coding in codings for pair in terminology.ancestors(coding)}
         return {label for pair in above for label in self._codes.get(pair, ())}
+
+    @staticmethod
+    def ids(terminology: Terminology, codings: Iterable[Coding], system: str = FINDING_IDS) -> set[str]:
+        """Ids of one system that a finding's codings are or are kinds of; by default Open Imaging Data Model's."""
+        wanted = SYSTEMS.get(system, system)
+        return {code for coding in codings for uri, code in terminology.ancestors(coding) if uri == wanted}
 
     def of_report(
         self, terminology: Terminology, findings: Iterable[tuple[Certainty, Iterable[Coding]]]

@@ -12,7 +12,7 @@ from itertools import product
 
 from models.terminology.context import holds
 from models.terminology.tables import CROSSMAP, ITSELF, OWN, PARENT, PREFERRED, RELATED, SYNONYM, Entry, Tables
-from models.terminology.words import Phrase, word_hash
+from models.terminology.words import Phrase, key_of, word_hash
 
 COSTS = {
     "degree": 0.01,
@@ -20,17 +20,21 @@ COSTS = {
     "shape": 0.06,
     "position": 0.12,
     "type": 0.15,
+    "kind": 0.15,  # a condition that stands beside another one only to describe it: "degenerative spondylolisthesis"
     "acuity": 0.2,
     "site": 0.55,
     "never": 9.0,
 }
 UNKNOWN = 0.7
+STUDY = 0.12  # the organ is the study's, not the mention's: "stone" in a study of the kidneys
 FAR = 0.3  # share of the cost of a word after the second preposition: "at the level of the syndesmosis" tells little
 BROADER = 0.3  # from here on the match is a declared broader one
 LIMIT = 0.75  # over it nothing is coded
 LIMIT_ICD = 0.54  # a billing code of another place or kind does more harm than a broader concept
+LIMIT_OIDM = BROADER  # findings as narrow as theirs are right with all their words, or not at all
 MOST_WORDS = 9
 _HEALED = frozenset({"old", "healed", "remote", "chronic", "longstanding"})
+_FRESH = ("S", "T", "I21", "I60", "I61", "I62", "I63")  # injuries, infarcts and hemorrhages under treatment
 _MASK = 0x7FFF_FFFF_FFFF_FFFF
 
 
@@ -46,6 +50,11 @@ class Link:
     name: str
     dropped: tuple[str, ...]
 
+    @property
+    def sure(self) -> float:
+        """How sure the link is, 0 to 1: 1 where nothing of the mention was left out."""
+        return round(1 - min(self.cost, 1.0), 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -55,13 +64,15 @@ class Variant:
     cost: float
     dropped: tuple[str, ...]
     single: bool = False  # one word left of several: only a concept's own name may be it
+    ours: bool = False  # with words that the mention does not say: only the project's own terms may be it
 
 
 class Linker:
     """Finds codings for phrases.
 
     modifiers: word to class; sites: a part's words to the words of its wholes; vague: words that are never a condition
-    alone; loose: words that are one only when nothing but size and side was left out.
+    alone; loose: words that are one only when nothing but size and side was left out; organs: a study's body part to
+    the words of the one organ it shows; unplaced: ICD-10-CM codes that name no place.
     """
 
     def __init__(
@@ -72,8 +83,11 @@ class Linker:
         site_words: frozenset[str],
         vague: Iterable[str],
         loose: Iterable[str],
+        organs: Mapping[str, tuple[str, ...]],
+        unplaced: Iterable[str],
     ) -> None:
         self._tables, self._modifiers, self._sites, self._site_words = tables, modifiers, sites, site_words
+        self._organs, self._unplaced = organs, frozenset(unplaced)
         self._vague = {word_hash(word) for word in vague}
         self._loose = {word_hash(word) for word in loose}
         self._longest = max((len(part) for part in sites), default=1)
@@ -81,8 +95,8 @@ class Linker:
     def link(self, phrase: Phrase, known: frozenset[str]) -> dict[str, Link]:
         """The best coding of each system; none when unsure."""
         variants: dict[int, Variant] = {}
-        for words, cost in self._readings(phrase):
-            for variant in self._variants(words, phrase, cost):
+        for words, cost, ours in self._readings(phrase, known):
+            for variant in self._variants(words, phrase, cost, ours):
                 if variant.key not in variants or variants[variant.key].cost > variant.cost:
                     variants[variant.key] = variant
         alone = {word_hash(word): word for word in phrase.words[: phrase.head]}
@@ -106,10 +120,11 @@ class Linker:
     def _offer(self, best: dict[str, tuple[float, int, Link]], entry: Entry, variant: Variant) -> None:
         cost = variant.cost + (0.15 if entry.rank >= RELATED else 0.0) + (BROADER if entry.via == PARENT else 0.0)
         usual = entry.rank == OWN and not entry.context  # what the project's own terms say holds at any site
-        if cost > (LIMIT_ICD if entry.system == "icd10cm" and not usual else LIMIT):
+        limit = {"icd10cm": LIMIT if usual else LIMIT_ICD, "oidm": LIMIT_OIDM}.get(entry.system, LIMIT)
+        if cost > limit or (variant.ours and entry.rank != OWN):
             return
-        if entry.system == "icd10cm" and entry.code[0] in "ST" and not _HEALED.isdisjoint(variant.dropped):
-            return  # an injury code is for an injury under treatment, not for its trace
+        if entry.system == "icd10cm" and not self._may_lose(entry.code, variant.dropped):
+            return
         order = (
             cost
             + 0.01 * entry.rank
@@ -129,34 +144,45 @@ class Linker:
             )
             best[entry.system] = (order, -len(entry.code), link)
 
-    def _readings(self, phrase: Phrase) -> list[tuple[tuple[str, ...], float]]:
-        """The words as they stand, and with a part of the body told by its whole ("right upper lobe": lung)."""
-        readings = [(phrase.words, 0.0)]
+    def _may_lose(self, code: str, dropped: tuple[str, ...]) -> bool:
+        """Whether an ICD-10-CM code still holds without these words: a trace is no injury, a place not "nowhere"."""
+        if code.startswith(_FRESH) and not _HEALED.isdisjoint(dropped):
+            return False
+        return code not in self._unplaced or self._site_words.isdisjoint(dropped)
+
+    def _readings(self, phrase: Phrase, known: frozenset[str]) -> list[tuple[tuple[str, ...], float, bool]]:
+        """The words as they stand, with the study's organ, and with a part of the body told by its whole."""
+        readings = [(phrase.words, 0.0, False)]
         words = phrase.words
+        organs = {self._organs[fact] for fact in known if fact in self._organs}
+        if len(organs) == 1 and not phrase.levels and self._site_words.isdisjoint(words):
+            readings.append((tuple(dict.fromkeys((*organs.pop(), *words))), STUDY, True))
         for start, size in product(range(len(words)), range(1, self._longest + 1)):
             wholes = self._sites.get(tuple(words[start : start + size])) if start + size <= len(words) else None
             for step, whole in enumerate(wholes or ()):
                 told = tuple(dict.fromkeys((*words[:start], *whole, *words[start + size :])))
-                readings.append((told, 0.1 + 0.1 * step))
+                readings.append((told, 0.1 + 0.1 * step, False))
         return readings[:12]
 
-    def _variants(self, words: tuple[str, ...], phrase: Phrase, cost: float) -> list[Variant]:
-        """Every choice of the words that keeps the head, within the limit of cost."""
+    def _variants(self, words: tuple[str, ...], phrase: Phrase, cost: float, ours: bool) -> list[Variant]:
+        """Every choice of the words that keeps the head, within the limit of cost; without a head, all but the side."""
         head = self._head(words, phrase)
         if not head:
-            return []
-        out = [Variant(0, cost, ())]
+            bare = [word for word in words if self._modifiers.get(word) not in ("laterality", "degree")]
+            dropped = tuple(word for word in words if word not in bare)
+            return [Variant(key_of(bare), cost + 0.02 * len(dropped), dropped, ours=True)] if len(bare) > 1 else []
+        out = [Variant(0, cost, (), ours=ours)]
         far = frozenset(phrase.words[phrase.core :])
         for word in words[:MOST_WORDS]:
             price = 2 * LIMIT if word == head else self._price(word) * (FAR if word in far else 1)
             number = word_hash(word)
-            kept = [Variant((v.key + number) & _MASK, v.cost, v.dropped) for v in out]
+            kept = [Variant((v.key + number) & _MASK, v.cost, v.dropped, ours=ours) for v in out]
             out = kept + [
-                Variant(v.key, v.cost + price, (*v.dropped, word))
+                Variant(v.key, v.cost + price, (*v.dropped, word), ours=ours)
                 for v in out
                 if v.cost + price <= LIMIT and len(words) > 1
             ]
-        return [*out, *self._heads(words, head)]
+        return out if ours else [*out, *self._heads(words, head)]
 
     def _heads(self, words: tuple[str, ...], head: str) -> list[Variant]:
         """The naming word alone, and with one other word: what is left when nothing nearer stands in the tables."""
@@ -179,7 +205,7 @@ class Linker:
         front = phrase.words[: phrase.head]
         for candidates in (front, phrase.words):
             for word in reversed(candidates):
-                if word in words and word not in self._modifiers and word not in self._site_words:
+                if word in words and self._modifiers.get(word, "kind") == "kind" and word not in self._site_words:
                     return word
         return next((word for word in reversed(front) if self._modifiers.get(word) == "type"), "")
 

@@ -77,6 +77,19 @@ def read_sites() -> dict[str, tuple[str, ...]]:
     }
 
 
+def read_organs() -> dict[str, str]:
+    """A word of a study's body part to the one organ such a study shows."""
+    return {part: organ for parts, organ in rows(FOLDER / "organs.tsv", 2) for part in parts.split("|")}
+
+
+def read_synonyms() -> dict[str, tuple[str, ...]]:
+    """Names of concepts of the tables to further names for them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for names, concept in rows(FOLDER / "synonyms.tsv", 2):
+        found[concept.casefold()] = found.get(concept.casefold(), ()) + tuple(names.split("|"))
+    return found
+
+
 def read_misleading() -> set[tuple[str, str]]:
     """Names of a source that are not taken, with the concept that has them; both in lower case."""
     return {(name.casefold(), concept.casefold()) for name, concept in rows(FOLDER / "misleading.tsv", 2)}
@@ -85,6 +98,14 @@ def read_misleading() -> set[tuple[str, str]]:
 def read_site_names() -> dict[str, str]:
     """Words of a site to the name that stands in the tables."""
     return {part: name for parts, name in rows(FOLDER / "site_names.tsv", 2) for part in parts.split("|")}
+
+
+def read_grid() -> Iterator[Term]:
+    """Conditions at places, each pair a term: "liver" and "lesion|mass" to "liver lesion", "liver mass"."""
+    for conditions, places in rows(FOLDER / "grid.tsv", 2):
+        for place, _, code in (pair.partition("=") for pair in places.split()):
+            names = (f"{place.replace('_', ' ')} {condition}" for condition in conditions.split("|"))
+            yield Term(tuple(names), (("icd10cm", code),), "")
 
 
 def read_terms(path: Path | None = None) -> list[Term]:

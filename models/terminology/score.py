@@ -1,6 +1,6 @@
 """Scores the vocabulary on mentions with a reader's codes: what is in the tables, what is right, what is wrong.
 
-A gold file has the columns half, modality, body_part, sex, mention, icd, concepts (see its own head).
+A gold file has the columns half, modality, body_part, sex, mention, icd, concepts, second (see its own head).
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ ICD10CM = SYSTEMS["icd10cm"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mention of a gold file. icd: None when no code is right; concepts: names that are right."""
+    """One mention of a gold file. icd: None when no code is right; concepts: names that are right.
+
+    second: (system, code) of a second reader, as right as the first's; None when that one gave none.
+    """
 
     half: str
     mention: str
     context: StudyContext
     icd: str | None
     concepts: tuple[str, ...]
+    second: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,16 @@ def read_gold(path: Path) -> list[Row]:
         study = StudyContext(modality=cell["modality"], body_part=cell["body_part"], sex=cell["sex"])
         icd = None if cell["icd"] == "-" else cell["icd"]
         names = () if cell["concepts"] == "-" else tuple(cell["concepts"].split("|"))
-        rows.append(Row(cell["half"], cell["mention"], study, icd, names))
+        system, _, code = (cell.get("second") or "none").partition(":")
+        second = (SYSTEMS.get(system, system), code) if code else None
+        rows.append(Row(cell["half"], cell["mention"], study, icd, names, second))
     return rows
 
 
 def judge(terminology: Terminology, row: Row) -> Verdict:
     """Hold one mention's codings against the reader's."""
     accepted = {pair for name in row.concepts for pair in terminology.named(name)}
+    accepted |= {row.second} if row.second else set()
     above = {pair for system, code in accepted for pair in terminology.ancestors(Coding(system, code, "", ""))}
     links = [link for link in terminology.links(row.mention, row.context) if link.system not in INDEXES]
     icd = next((link.code for link in links if link.system == "icd10cm"), None)
@@ -61,10 +68,12 @@ def judge(terminology: Terminology, row: Row) -> Verdict:
         x for x in others if (SYSTEMS.get(x.system, x.system), x.code) in above or terminology.wider(x, row.concepts)
     ]
     icd_right = None if row.icd is None else bool(icd) and str(icd)[:3] == row.icd[:3]
+    named = {code[:3] for system, code in accepted if system == ICD10CM}  # ICD-10-CM's own categories of those names
     wrong = [f"{link.system} {link.code} {link.display}" for link in others if link not in good]
-    if icd and not icd_right:
+    if icd and not icd_right and icd[:3] not in named:
         wrong.append(f"icd10cm {icd}")
-    return Verdict(row, bool(row.icd or accepted), bool(good) or bool(icd_right), icd_right, tuple(wrong))
+    right = bool(good) or bool(icd_right) or bool(icd and icd[:3] in named)
+    return Verdict(row, bool(row.icd or accepted), right, icd_right, tuple(wrong))
 
 
 def summary(verdicts: list[Verdict]) -> dict[str, float]:

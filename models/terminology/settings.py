@@ -1,4 +1,4 @@
-"""What a site may decide of coding: its own terms, and the rule for uncertain diagnoses."""
+"""What a site may decide of coding: its own terms, a terminology server, and the rule for uncertain diagnoses."""
 
 from __future__ import annotations
 
@@ -20,3 +20,10 @@ class TerminologySettings(BaseSettings):
         description="outpatient: no ICD-10-CM code for what a report suspects or denies (Official Guidelines IV.H); "
         "all: an ICD-10-CM code at every certainty",
     )
+    terms_server: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="base of a FHIR R4 terminology server that is asked for codes the tables do not have; unset: none "
+        "is asked. A finding's own words are all that is sent to it",
+    )
+    terms_server_timeout_seconds: float = Field(2.0, gt=0, le=30, description="longest wait for one answer of it")

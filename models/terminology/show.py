@@ -15,7 +15,7 @@ from models.terminology.tables import SYSTEMS
 def path_of(link: Link) -> str:
     """How a coding was found, in words: the name it was found under, and what of the mention that name leaves out."""
     left = f", without {' '.join(link.dropped)}" if link.dropped else ""
-    return f"{link.match}: {link.name}{left} ({1 - min(link.cost, 1.0):.2f})"
+    return f"{link.match}: {link.name}{left} ({link.sure:.2f})"
 
 
 def as_json(mention: str, links: Iterable[Link]) -> str:
@@ -26,7 +26,7 @@ def as_json(mention: str, links: Iterable[Link]) -> str:
             "code": link.code,
             "display": link.display,
             "match": link.match,
-            "sure": round(1 - min(link.cost, 1.0), 2),
+            "sure": link.sure,
             "name": link.name,
             "left_out": list(link.dropped),
         }

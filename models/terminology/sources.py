@@ -92,6 +92,12 @@ _FINDING_CIDS = (
     3491,
     6148,
     4051,
+    3113,
+    3116,
+    3703,
+    3810,
+    12248,
+    12249,
 )
 
 
@@ -267,5 +273,9 @@ def read_dicom() -> tuple[dict[str, Concept], dict[str, Concept]]:
     sites = {
         key: concept for key, concept in group(_ANATOMY_CIDS).items() if not any(map(_NO_SITE.search, concept.synonyms))
     }
-    found = {key: concept for key, concept in group(_FINDING_CIDS).items() if key not in sites}
+    found = {
+        key: concept
+        for key, concept in group(_FINDING_CIDS).items()
+        if key not in sites and not concept.name.startswith("Normal")
+    }
     return sites, found

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.errors import TerminologyError
 from models.report import Certainty, Coding, StudyContext
@@ -24,10 +25,13 @@ from models.terminology.spelling import Speller
 from models.terminology.tables import ITSELF, SHIPPED, SYSTEMS, Tables
 from models.terminology.words import Words, key_of, plain
 
+if TYPE_CHECKING:
+    from models.terminology.server import TerminologyServer
+
 CACHED = 32768
-_LISTS = ("stop", "preposition", "vague", "lower", "vague_conditions", "loose_conditions", "place", "known")
+_LISTS = ("stop", "preposition", "vague", "lower", "vague_conditions", "loose_conditions", "place", "known", "unplaced")
 INDEXES = frozenset({"mondo", "gamuts", "radelement"})  # reached through the others; a chart has no use for them
-_TABLES = ("form", "site", "modifier", "abbreviation")
+_TABLES = ("form", "site", "modifier", "abbreviation", "organ")
 _SIDES = ("left", "right", "bilateral")
 
 
@@ -36,6 +40,7 @@ class Terminology:
 
     def __init__(self, tables: Tables, settings: TerminologySettings) -> None:
         self._tables, self._uncertain = tables, settings.icd10cm_uncertain
+        self._server: TerminologyServer | None = None
         rule = _rules(tables)
         listed = {kind: [source for source, _, _ in rule[kind]] for kind in _LISTS}
         forms = {tuple(source.split()): tuple(target.split()) for source, target, _ in rule["form"]}
@@ -47,7 +52,14 @@ class Terminology:
         self._vague = frozenset(listed["vague"])
         self._short = rule["abbreviation"]
         self._linker = Linker(
-            tables, modifiers, sites, frozenset(listed["place"]), listed["vague_conditions"], listed["loose_conditions"]
+            tables,
+            modifiers,
+            sites,
+            frozenset(listed["place"]),
+            listed["vague_conditions"],
+            listed["loose_conditions"],
+            {part: tuple(organ.split()) for part, organ, _ in rule["organ"]},
+            listed["unplaced"],
         )
         self._cached = lru_cache(CACHED)(self._links)
         self._expansions = lru_cache(256)(self._expand)
@@ -65,6 +77,10 @@ class Terminology:
         terminology = cls(Tables(path or SHIPPED), settings)
         if settings.terms:
             terminology._tables.add(read_site_terms(settings.terms, terminology._words))
+        if settings.terms_server:
+            from models.terminology.server import TerminologyServer  # HTTP only where a site wants it
+
+            terminology._server = TerminologyServer(settings.terms_server, settings.terms_server_timeout_seconds)
         return terminology
 
     def code(
@@ -79,7 +95,7 @@ class Terminology:
         """
         found = [link for link in self.links(mention, context) if link.system not in INDEXES]
         allowed = found if certainty is None else [x for x in found if may_stand(x, certainty, self._uncertain)]
-        return tuple(Coding(SYSTEMS.get(x.system, x.system), x.code, x.display, x.match) for x in allowed)
+        return tuple(Coding(SYSTEMS.get(x.system, x.system), x.code, x.display, x.match, x.sure) for x in allowed)
 
     def ancestors(self, coding: Coding) -> set[tuple[str, str]]:
         """What a coding is a kind of, itself among it, as (system URI, code): by parents, in ICD-10-CM by prefix."""
@@ -91,8 +107,14 @@ class Terminology:
         return {(SYSTEMS.get(system, system), code) for system, code in above}
 
     def links(self, mention: str, context: StudyContext = StudyContext()) -> tuple[Link, ...]:  # noqa: B008 - frozen
-        """The codings with the path that led to them."""
-        return self._cached(mention, facts(context)) if plain(mention) else ()
+        """The codings with the path that led to them; a server's only for systems the tables leave out."""
+        if not plain(mention):
+            return ()
+        found = self._cached(mention, facts(context))
+        if self._server is None:
+            return found
+        systems = {link.system for link in found}
+        return found + tuple(link for link in self._server.links(mention) if link.system not in systems)
 
     def named(self, name: str) -> set[tuple[str, str]]:
         """Every code, as (system URI, code), of the concepts that bear this very name, word order and form aside."""
@@ -128,8 +150,10 @@ class Terminology:
         return damage + ["the word data changed since the build: run `gamut terminology build`"] * stale
 
     def close(self) -> None:
-        """Close the table file."""
+        """Close the table file and the server's connections."""
         self._tables.close()
+        if self._server:
+            self._server.close()
 
     def _expand(self, known: frozenset[str]) -> dict[str, str]:
         expansions: dict[str, str] = {}

@@ -123,8 +123,8 @@ class Words:
         raw = [self._spell(word) for word in base(clean)]
         if not raw or len(raw) > MAX_TOKENS:
             return Phrase((), 0)
-        whole = self._content(self._rewrite(raw))
-        head, core = (len(self._content(self._rewrite(raw[:cut]))) for cut in self._cuts(raw))
+        whole = self._form(raw)
+        head, core = (len(self._form(raw[:cut])) for cut in self._cuts(raw))
         return Phrase(whole, head or len(whole), core or len(whole), levels)
 
     def _cuts(self, raw: list[str]) -> tuple[int, int]:
@@ -136,7 +136,7 @@ class Words:
 
     def words(self, text: str) -> tuple[str, ...]:
         """The words of a concept's name, in one form."""
-        return self._content(self._rewrite(base(plain(text))))
+        return self._form(base(plain(text)))
 
     def spelt(self, word: str) -> str:
         """A single word, put right if it is misspelt."""
@@ -145,6 +145,10 @@ class Words:
     def filler(self, word: str) -> bool:
         """Whether a word of a text says nothing of what or where."""
         return word.casefold() in self._stop
+
+    def _form(self, raw: list[str]) -> tuple[str, ...]:
+        """Rewritten as it stands, then without its stop words once more: "heart is mildly enlarged"."""
+        return self._content(self._pass(list(self._content(self._rewrite(raw)))))
 
     def _content(self, words: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(w for w in words if w not in self._stop))

@@ -38,3 +38,18 @@ def test_a_finding_without_a_code_is_an_exit_code() -> None:
 def test_the_tables_are_whole() -> None:
     done = gamut("terminology", "check")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_recall_counts_the_heads_that_codes_reach(tmp_path: Path) -> None:
+    reports = tmp_path / "reports.csv"
+    reports.write_text(
+        'uid,MeSH\n1,"normal"\n2,"Pleural Effusion/left/small;Technical Quality of Image Unsatisfactory"\n'
+    )
+    done = gamut("terminology", "recall", "--reports", str(reports))
+    assert done.stdout.splitlines() == ["Pleural Effusion: 1 of 1", "recall: 1.000 (1 of 1)"]
+
+
+def test_a_file_that_is_no_list_of_reports_is_refused(tmp_path: Path) -> None:
+    reports = tmp_path / "reports.csv"
+    reports.write_text("uid,text\n1,clear lungs\n")
+    assert gamut("terminology", "recall", "--reports", str(reports)).returncode == 2

@@ -63,3 +63,8 @@ def test_a_broken_label_file_names_its_line(tmp_path: Path) -> None:
     own.write_text("label,system,code\nlung disease,doid,\n")
     with pytest.raises(TerminologyError, match="line 2"):
         LabelSet.read(own)
+
+
+def test_a_finding_has_its_finding_model_ids(terminology: Terminology) -> None:
+    assert "OIFM_OIDM_590312" in LabelSet.ids(terminology, terminology.code("nasogastric tube", CHEST))
+    assert LabelSet.ids(terminology, ()) == set()
