@@ -356,7 +356,7 @@ def labels14(
     from models.terminology import Terminology
     from training.labels14 import findings_of, measure14, read_rules
     from training.radiographs import read_radiographs
-    from training.readers import model_settings, opened
+    from training.readers import IN_FLIGHT, model_settings, opened
 
     rules, settings = read_rules(), model_settings(model)
     rows = read_radiographs(reports, labels, rules, split)
@@ -366,7 +366,7 @@ def labels14(
         Progress(console=Console(stderr=True)) as progress,
     ):
         task = progress.add_task("reading", total=len(rows))
-        found = findings_of(reader, rows, settings.model_contexts, lambda: progress.advance(task))
+        found = findings_of(reader, rows, IN_FLIGHT, lambda: progress.advance(task))
         typer.echo(json.dumps(measure14(rows, found, terminology, rules, reader.identity), indent=1))
 
 
@@ -417,7 +417,7 @@ def _measure(
     from models.terminology import Terminology
     from training.conditions import condition_of
     from training.evaluate import answers, evaluate
-    from training.readers import model_settings, opened
+    from training.readers import IN_FLIGHT, model_settings, opened
     from training.tables import overview, weights
 
     settings = model_settings(model)
@@ -427,7 +427,7 @@ def _measure(
         Progress(console=Console(stderr=True)) as progress,
     ):
         task = progress.add_task("reading", total=len(labelled))
-        read = answers(reader, labelled, settings.model_contexts, lambda: progress.advance(task))
+        read = answers(reader, labelled, IN_FLIGHT, lambda: progress.advance(task))
         found = evaluate(
             read, reader.identity, seen, condition=condition_of(terminology), tokens=reader.tokens_written
         ).as_json()

@@ -23,6 +23,10 @@ UNSURE = 0.5
 """A finding the model is less sure of than this needs a rule beside it; chosen on the dev split."""
 
 
+IN_FLIGHT = 2
+"""Reports that are read side by side while measuring: one for each of the two cores that the figures are given for."""
+
+
 class NamedReader(Reader, Protocol):
     """A reader that says whose answers it gives."""
 
