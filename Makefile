@@ -5,6 +5,8 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Two jobs of two OpenMP threads each slow one another several times; the engine sets its own threads.
 export OMP_NUM_THREADS ?= 1
+# llama.cpp's AMX kernels, compiled so that they do not crash (the header says why).
+export CMAKE_ARGS ?= -DCMAKE_CXX_FLAGS="-include $(CURDIR)/deploy/amx.h"
 
 .PHONY: demo test test-all check clean
 

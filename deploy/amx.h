@@ -1,4 +1,4 @@
-/* Included before every C++ file of llama.cpp (CMAKE_ARGS in the Makefile and the Dockerfile).
+/* Included before every C++ file of llama.cpp (CMAKE_ARGS in the Makefile).
 
    GCC's _tile_loadconfig tells the compiler that it reads 8 bytes of the 64; the other stores are then dropped as dead,
    the tile configuration is what the stack held before, and llama.cpp's AMX kernels crash (ggml-org/llama.cpp#26954).
