@@ -147,6 +147,8 @@ class Delivery:
             self.manner = replace(self.manner, provenance=False)
         elif entry.type == "Device":
             self.manner = replace(self.manner, device=False)
+        elif entry.type == "DetectedIssue":
+            self.manner = replace(self.manner, issues=False)
         elif refusal is not None:
             raise refusal
         return False

@@ -43,7 +43,7 @@ class Entry:
 def pointed(places: Mapping[str, str], value: Any) -> Any:
     """The same JSON with the place of each `urn:uuid:` reference, and without those to what stands nowhere."""
     if isinstance(value, list):
-        return [pointed(places, item) for item in value]
+        return [copy for item in value if (copy := pointed(places, item)) != {}]
     if not isinstance(value, dict):
         return value
     copy = {name: pointed(places, inner) for name, inner in value.items()}

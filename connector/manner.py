@@ -21,6 +21,7 @@ class Manner:
     extensions: bool = True
     provenance: bool = True
     device: bool = True
+    issues: bool = True
     max_bytes: int = 900_000
     tried: frozenset[tuple[bool, bool]] = frozenset()
 
@@ -47,6 +48,7 @@ class Manner:
             "extensions": self.extensions,
             "Provenance": self.provenance,
             "Device": self.device,
+            "DetectedIssue": self.issues,
         }
         return tuple(part for part, taken in parts.items() if not taken)
 
@@ -56,8 +58,8 @@ def manner_of(capability: Capability, max_bytes: int) -> Manner:
     return Manner(
         transactions=capability.transaction,
         ids=capability.update_create("Observation") is not False,
-        provenance=_writes(capability, "Provenance"),
-        device=_writes(capability, "Device"),
+        provenance=writes(capability, "Provenance"),
+        device=writes(capability, "Device"),
         max_bytes=max_bytes,
     )
 
@@ -92,7 +94,8 @@ def _simpler(refusal: FhirError) -> tuple[tuple[bool, bool], ...]:
     return (False, True), (True, False), (False, False)
 
 
-def _writes(capability: Capability, type_: str) -> bool:
+def writes(capability: Capability, type_: str) -> bool:
+    """Whether a server takes resources of a type; one that says nothing of types is tried."""
     return not capability.resources or bool(capability.interactions(type_) & {"create", "update"})
 
 

@@ -105,7 +105,7 @@ def _impression(chart: ChartReport, analysis: Analysis, conditions: Sequence[Con
     named = dict.fromkeys(mention_of[analysis.findings[i]] for group in analysis.impression.evidence for i in group)
     elements = {
         "code": words.IMPRESSION,
-        "valueString": _clean(analysis.impression.text),
+        "valueString": clean(analysis.impression.text),
         "component": [_outcome(analysis.impression), *_context(chart.report.context)],
         "derivedFrom": _studies(chart) + [_pointer(chart, c) for c in named if c.certainty is not Certainty.ABSENT],
     }
@@ -188,10 +188,10 @@ def _condition_code(condition: Condition) -> Json:
 
 
 def _quote(condition: Condition) -> str:
-    return " ".join(_clean(condition.finding.quote).split())
+    return " ".join(clean(condition.finding.quote).split())
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without what a FHIR string may not hold (http://hl7.org/fhir/R4/datatypes.html#string) and UTF-8 cannot."""
     return _UNFIT.sub("", text)
 
@@ -201,7 +201,7 @@ def _site(condition: Condition) -> Json | None:
     if finding is None or finding.site is None:
         return None
     code = finding.site_code
-    return words.concept(_clean(finding.site), *([words.coding(code.system, code.code, code.display)] if code else []))
+    return words.concept(clean(finding.site), *([words.coding(code.system, code.code, code.display)] if code else []))
 
 
 def _confidence(value: float) -> Json:

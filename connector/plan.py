@@ -92,7 +92,7 @@ class Planner:
         """Whether an unfinished reading or another writer wrote the item, by this model and pointing the same way."""
         if is_withdrawn(occupant) or value_of(occupant, VERSION_SYSTEM) != self._key:
             return False
-        device = occupant.get("device", {}).get("identifier", {})
+        device = occupant.get(_author(occupant), {}).get("identifier", {})
         wanted = {name: pointed(self._places, item.resource.get(name, [])) for name in _POINTERS}
         return device.get("value") == self._model.sha256 and all(occupant.get(n, []) == wanted[n] for n in _POINTERS)
 
@@ -116,8 +116,8 @@ class Planner:
         return {
             **item.resource,
             "identifier": [{"system": system, "value": value} for system, value in identifiers.items()],
-            "device": pointer(self._model),
-            **({"note": notes} if notes else {}),
+            _author(item.resource): pointer(self._model),
+            **({"note": notes} if notes and _takes_notes(item.resource) else {}),
         }
 
     def _seat(self, item: Item) -> tuple[int, Json | None]:
@@ -153,9 +153,18 @@ def withdrawn(observation: Json, why: str, told: str) -> Entry:
         "meta": meta,
         "status": "entered-in-error",
         "identifier": [*observation["identifier"], {"system": WITHDRAWN_SYSTEM, "value": why}],
-        "note": [*_others_notes(observation), note(told)],
+        **({"note": [*_others_notes(observation), note(told)]} if _takes_notes(observation) else {}),
     }
     return Entry(resource, value_of(observation, ITEM_SYSTEM) or "", current=observation)
+
+
+def _author(resource: Json) -> str:
+    """The element that names the model."""
+    return "author" if resource["resourceType"] == "DetectedIssue" else "device"
+
+
+def _takes_notes(resource: Json) -> bool:
+    return bool(resource["resourceType"] != "DetectedIssue")
 
 
 def _beside(decided: Json) -> Json:

@@ -22,7 +22,7 @@ _IDS_A_SEARCH = 25
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Our Observations of one report and the records of its readings.
+    """Our Observations and DetectedIssues of one report, and the records of its readings.
 
     verified: ids that a clinician's Provenance verifies. sees_provenance: False where the server shows us none.
     """
@@ -81,7 +81,8 @@ def read_standing(client: FhirClient, report_id: str) -> Standing:
             return Standing(observations, stand_ins, sees_provenance=False)
     records = tuple(p for p in provenances if value_of(p, REPORT_SYSTEM) == report_id)
     verified = frozenset(id_ for p in provenances if _verifies(p) for id_ in targets(p))
-    return Standing(observations, (*records, *stand_ins), verified)
+    issues = tuple(i for i in _issues(client, records) if value_of(i, REPORT_SYSTEM) == report_id)
+    return Standing((*observations, *issues), (*records, *stand_ins), verified)
 
 
 def is_whole(client: FhirClient, standing: Standing, report_id: str, version: str) -> bool:
@@ -108,7 +109,7 @@ def targets(record: Json) -> frozenset[str]:
 
 def same_subject(observation: Json, patient: str) -> bool:
     """Whether an Observation is in this patient's chart; absolute and relative references are the same."""
-    subject = observation.get("subject")
+    subject = observation.get("subject") or observation.get("patient")
     reference = subject.get("reference") if isinstance(subject, Mapping) else None
     return isinstance(reference, str) and _place(reference) == _place(patient)
 
@@ -137,6 +138,14 @@ def _of_the_patient(client: FhirClient, report_id: str, *searches: Mapping[str, 
     return list(client.search("Observation", {**searches[-1], "patient": str(patient)}))
 
 
+def _issues(client: FhirClient, records: Iterable[Json]) -> Iterator[Json]:
+    """The DetectedIssues that our records name: few reports have any, so none is searched for."""
+    named = {_place(str(t.get("reference"))) for record in records for t in _mappings(record.get("target"))}
+    for place in sorted(place for place in named if isinstance(place, tuple) and place[0] == "DetectedIssue"):
+        with suppress(FhirGone, FhirNotFound):
+            yield client.read(*place)
+
+
 def _provenances(client: FhirClient, ids: Sequence[str]) -> list[Json]:
     found: dict[str, Json] = {}
     for start in range(0, len(ids), _IDS_A_SEARCH):
@@ -147,13 +156,16 @@ def _provenances(client: FhirClient, ids: Sequence[str]) -> list[Json]:
 
 def _all_stand(client: FhirClient, missing: Iterable[str], standing: Standing) -> bool:
     withdrawn = {str(o.get("id")) for o in standing.observations if is_withdrawn(o)}
-    return all(id_ not in withdrawn and _was_deleted(client, id_) for id_ in missing)
+    return all(
+        id_ not in withdrawn and any(_was_deleted(client, type_, id_) for type_ in ("Observation", "DetectedIssue"))
+        for id_ in missing
+    )
 
 
-def _was_deleted(client: FhirClient, id_: str) -> bool:
+def _was_deleted(client: FhirClient, type_: str, id_: str) -> bool:
     """Whether somebody deleted it, which is a decision too, and not that it was never written."""
     try:
-        client.read("Observation", id_)
+        client.read(type_, id_)
     except FhirGone:
         return True
     except (FhirNotFound, FhirMalformed, FhirRefused):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from connector.fhir import Json
 from connector.identity import CODE_SYSTEM
+from models.consistency import IssueKind
 from models.report import Certainty, Laterality
 
 SNOMED = "http://snomed.info/sct"
@@ -71,6 +72,10 @@ CONFIDENCE = concept(
     coding(CODE_SYSTEM, "confidence", "Model's confidence"),
     coding(DICOM, "111012", "Certainty of Finding"),
 )
+DISAGREEMENT = {
+    kind: concept(f"Impression and findings disagree: {kind}", coding(CODE_SYSTEM, kind.replace(" ", "-"), str(kind)))
+    for kind in IssueKind
+}
 DRAFT_CHECK = concept("Check against the findings", coding(CODE_SYSTEM, "draft-check", "Check against the findings"))
 LATERALITY = concept("Laterality", coding(SNOMED, "272741003", "Laterality"))
 MODALITY = concept("Modality", coding(DICOM, "121139", "Modality"))

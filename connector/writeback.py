@@ -30,7 +30,8 @@ from connector.errors import (
 from connector.fhir import Json
 from connector.fhir.client import FhirClient
 from connector.identity import MODEL_SYSTEM, VERSION_SYSTEM, item_id, model_id, version_key
-from connector.manner import Manner, manner_of
+from connector.issues import issues
+from connector.manner import Manner, manner_of, writes
 from connector.observations import observations
 from connector.plan import Plan, Planner, withdrawn
 from connector.provenance import device, reading, record, retraction
@@ -46,6 +47,9 @@ class WriteSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GAMUT_WRITE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     denied: bool = Field(True, description="write denied findings, together as components of one Observation")
+    issues: bool = Field(
+        False, description="write a DetectedIssue draft where a report's impression disputes its findings"
+    )
     tries: int = Field(8, ge=1, le=50, description="tries of one set while others write to it")
     max_bytes: int = Field(900_000, ge=20_000, description="largest body of one request; a larger set is split")
 
@@ -83,6 +87,7 @@ def write(client: FhirClient, chart: ChartReport, analysis: Analysis, settings: 
     if chart.patient is None or chart.reference.version is None:
         raise SubjectMissing(f"{chart.reference} has no subject or no version")
     items = observations(chart, analysis, settings.denied)
+    disputes = issues(chart, analysis, client.capability.release) if settings.issues else ()
 
     def one_try(manner: Manner) -> WriteOutcome | Manner:
         standing = read_standing(client, chart.reference.id)
@@ -93,8 +98,11 @@ def write(client: FhirClient, chart: ChartReport, analysis: Analysis, settings: 
         _check_subject(client, chart, standing, settings)
         if standing.has_stand_in or not standing.sees_provenance:
             manner = replace(manner, provenance=False)
+        if disputes and not writes(client.capability, "DetectedIssue"):
+            manner = replace(manner, issues=False)
         planner = Planner(chart, analysis.model, standing, client.capability.release)
-        planned = planner.plan(items)
+        # What no Provenance names would not be found again.
+        planned = planner.plan((*items, *disputes) if manner.provenance and manner.issues else items)
         delivery = Delivery(client, manner, planned.places)
         entries = (*_device(client, analysis.model, delivery), *planned.entries)
         simpler = _send(delivery, entries, _reading(client, chart, analysis.model, planner, planned))

@@ -128,7 +128,7 @@ class FakeChart:
 
     @property
     def capability(self) -> Capability:
-        types = ("DiagnosticReport", "Observation", "Provenance", "Device")
+        types = ("DiagnosticReport", "Observation", "Provenance", "Device", "DetectedIssue")
         said = self.ids if self.says_so else None
         does = ResourceCapability(frozenset({"create", "update"}), frozenset(), self.conditional, True, said)
         resources = {t: does for t in types if not (self.says_so and t in self.refused_types)}

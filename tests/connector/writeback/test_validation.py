@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pyrofile_validator.config import ValidatorConfig
 from pyrofile_validator.core.engine import Validator
 
 from connector.writeback import retract, write
+from models.sections import split_sections
 
 EXPECTED = {
     "reference.unresolved": "one resource at a time is looked at",
@@ -17,6 +19,7 @@ EXPECTED = {
     "modifierExtension.present": "said of every resource with a status",
     "terminology.extensible": "AIAST is younger than R4's own value sets",
     "profile.element.binding.extensible": "the same",
+    "terminology.required DetectedIssue.status": "R4 lists four codes of observation-status and '+'; it reads four",
     "datatype.unknown-field Observation.note[0].authorString": "a choice type that the validator does not know",
 }
 DEFINITIONS = Path(__file__).parent.parent / "data" / "definitions" / "r4-definitions.tgz"
@@ -36,7 +39,7 @@ def faults(validator: Validator, resource: Any) -> list[str]:
 
 
 def everything(fhir: Any) -> list[Any]:
-    return fhir.all() + fhir.all("Provenance") + fhir.all("Device")
+    return fhir.all() + fhir.all("Provenance") + fhir.all("Device") + fhir.all("DetectedIssue")
 
 
 @pytest.mark.parametrize("habits", [{}, {"extensions": False}, {"refused_types": ("Provenance", "Device")}])
@@ -59,6 +62,21 @@ def test_superseded_kept_and_retracted_resources_are_valid_r4(
     retract(fhir, "r1", "entered-in-error", settings)
     fhir.file(make.chart(version="3"))
     write(fhir, make.chart(version="3"), make.analysis((), (), None), settings)
+    assert [fault for resource in everything(fhir) for fault in faults(validator, resource)] == []
+
+
+def test_a_disagreement_is_valid_r4_when_it_is_written_and_when_it_is_taken_back(
+    validator: Validator, fhir: Any, make: Any, settings: Any
+) -> None:
+    text = "FINDINGS: Pulmonary embolism.\nIMPRESSION: No pulmonary embolism."
+    said = [("present", "Pulmonary embolism", "findings"), ("absent", "pulmonary embolism", "impression")]
+    findings = tuple(make.finding(sure, quote, text, section) for sure, quote, section in said)
+    analysis = replace(make.analysis(findings, (), None), sections=split_sections(text))
+    write(fhir, make.chart(text=text), analysis, settings.model_copy(update={"issues": True}))
+    assert len(fhir.all("DetectedIssue")) == 1
+    assert [fault for resource in everything(fhir) for fault in faults(validator, resource)] == []
+    retract(fhir, "r1", "entered-in-error", settings)
+    assert fhir.all("DetectedIssue")[0]["status"] == "entered-in-error"
     assert [fault for resource in everything(fhir) for fault in faults(validator, resource)] == []
 
 
