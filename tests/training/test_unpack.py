@@ -109,8 +109,8 @@ def test_an_adapter_can_learn_from_one_modality_alone() -> None:
 def test_two_processes_share_one_training(tiny: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "two.toml"
     recipe.write_text('stage = "qlora"\nmethod = "lora"\nrank = 4\nrows = 2\nsteps = 3\ncopies = 0\nthreads = 1\n')
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "gamut"]
-    command = [*launch, "train", "qlora", str(tiny), "--recipe", str(recipe), "--out", str(tmp_path / "run")]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m"]
+    command = [*launch, "gamut", "train", "qlora", str(tiny), "--recipe", str(recipe), "--out", str(tmp_path / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
