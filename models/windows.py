@@ -27,14 +27,15 @@ def sentences(text: str, span: Span) -> Iterator[Span]:
         yield Span(start, span.end)
 
 
-def windows(text: str, span: Span, max_chars: int) -> Iterator[Span]:
-    """Whole sentences packed up to `max_chars` characters; a longer sentence is cut at a comma or a space, never
-    dropped.
+def windows(text: str, span: Span, max_chars: int, packed: int | None = None) -> Iterator[Span]:
+    """Sentences of up to `max_chars` characters, short ones together up to `packed` (else `max_chars`); a longer one is
+    cut at a comma or a space, never dropped.
     """
+    together = max_chars if packed is None else packed
     start = end = None
     for sentence in sentences(text, span):
         for piece in _pieces(text, sentence, max_chars):
-            if start is not None and end is not None and piece.end - start > max_chars:
+            if start is not None and end is not None and piece.end - start > together:
                 yield Span(start, end)
                 start = None
             start = piece.start if start is None else start
