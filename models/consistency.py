@@ -17,7 +17,7 @@ from models.conclusion import condition_key
 from models.measures import sizes
 from models.report import Certainty, Finding, Laterality, Section, SectionKind, Span
 from models.salience import is_critical
-from models.windows import sentences
+from models.windows import sentence_at, sentences
 
 CONCLUDING = (SectionKind.IMPRESSION,)
 CONCLUDED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
@@ -198,7 +198,7 @@ def _equal(one: float, other: float) -> bool:
 
 def _sizes(text: str, ends: Sequence[Span], finding: Finding, findings: Sequence[Finding]) -> Iterator[float]:
     """Sizes of the finding's sentence that stand nearer to it than to any other mention there."""
-    sentence = next((s for s in ends if s.start <= finding.span.start < s.end), finding.span)
+    sentence = sentence_at(ends, finding.span.start) or finding.span
     rivals = [f for f in findings if sentence.start <= f.span.start < sentence.end]
     for size in sizes(text, sentence.start, sentence.end):
         nearest = min(rivals, key=lambda f: _gap(f.span, size.span))

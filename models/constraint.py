@@ -10,9 +10,10 @@ llama.cpp, no radiology.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,49 @@ def best(logits: Logits, allowed: Sequence[int]) -> tuple[int, float]:
     return allowed[some.index(highest)], 1.0 / sum(math.exp(one - highest) for one in some)
 
 
+State = TypeVar("State")
+
+
+class Copying(Constraint, Generic[State]):
+    """What copying shares, whatever the vocabulary: states that tokens lead on from, and looking ahead over them."""
+
+    _state: State
+
+    def ahead(self, guesses: int) -> Sequence[Step]:
+        """See Constraint. Where nothing at all is allowed, the end is forced."""
+        steps: list[Step] = []
+        state = self._state
+        while len(steps) < _MAX_FORCED:
+            allowed = self._allowed(state)
+            forced = len(allowed) <= 1
+            token = next(iter(allowed), None) if forced else self._guess(state) if guesses else None
+            if token is None and not forced:
+                break
+            if token is None or self._is_end(token):
+                steps.append(Step(None, forced))
+                break
+            steps.append(Step(token, forced))
+            guesses -= not forced
+            state = self._after(state, token)
+        return steps
+
+    @abstractmethod
+    def _allowed(self, state: State) -> Sequence[int]:
+        """Tokens that may follow."""
+
+    @abstractmethod
+    def _after(self, state: State, token: int) -> State:
+        """The state that an allowed token leads to."""
+
+    @abstractmethod
+    def _guess(self, state: State) -> int | None:
+        """The token that the report suggests next, if any."""
+
+    @abstractmethod
+    def _is_end(self, token: int) -> bool:
+        """Whether a token ends the answer."""
+
+
 class _State:
     """Where the writing stands. free: first token after the last quote; places: tokens that the last one may be."""
 
@@ -78,8 +122,11 @@ class _State:
         self.following: dict[int, _State] = {}
 
 
-class CopyTokens(Constraint):
-    """Lines of `<certainty>` and a slice of the window's own tokens, then `<end>`."""
+class CopyTokens(Copying[_State]):
+    """Lines of `<certainty>` and a slice of the window's own tokens, then `<end>`.
+
+    A guess goes on with the report, from the first place still possible, to the end of a phrase.
+    """
 
     def __init__(
         self,
@@ -102,26 +149,6 @@ class CopyTokens(Constraint):
         """See Constraint."""
         token, probability = best(logits, self._allowed(self._state))
         return self._taken(token, probability)
-
-    def ahead(self, guesses: int) -> Sequence[Step]:
-        """See Constraint. A guess goes on with the report, from the first place still possible, to the end of a
-        phrase.
-        """
-        steps: list[Step] = []
-        state = self._state
-        while len(steps) < _MAX_FORCED:
-            allowed = self._allowed(state)
-            forced = len(allowed) == 1
-            token = allowed[0] if forced else self._guess(state) if guesses else None
-            if token is None:
-                break
-            if token == self._end:
-                steps.append(Step(None, forced))
-                break
-            steps.append(Step(token, forced))
-            guesses -= not forced
-            state = self._after(state, token)
-        return steps
 
     def take(self, token: int | None) -> None:
         """See Constraint."""
@@ -178,6 +205,9 @@ class CopyTokens(Constraint):
             return None
         start, end = self._offsets[after]
         return self._tokens[after] if any(map(str.isalnum, self._text[start:end])) else None
+
+    def _is_end(self, token: int) -> bool:
+        return token == self._end
 
     def _resolved(self, state: _State) -> tuple[int, int]:
         """Tokens [first, after) of the quote: its first occurrence, up to the last word's end in it."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from models.constraint import MAX_QUOTE_CHARS, Constraint, Logits, Quote, Step, best
+from models.constraint import MAX_QUOTE_CHARS, Copying, Logits, Quote, best
 from models.prompt import is_word_end, is_word_start
 from models.report import Certainty
 
 _LITERALS = tuple(f"{certainty}: ".encode() for certainty in Certainty)
-_MAX_FORCED = 64
 
 
 class Pieces:
@@ -61,8 +60,11 @@ class _State:
         return not self.literal and not self.places
 
 
-class CopyBytes(Constraint):
-    """Lines of `certainty: quote`, each quote a piece of the text, then an end-of-generation token."""
+class CopyBytes(Copying[_State]):
+    """Lines of `certainty: quote`, each quote a piece of the text, then an end-of-generation token.
+
+    A guess is the longest token that goes on with the line, or with the report from the first place still possible.
+    """
 
     def __init__(self, text: str, pieces: Pieces) -> None:
         self.quotes: list[Quote] = []
@@ -84,26 +86,6 @@ class CopyBytes(Constraint):
             return None
         self._take(token, probability)
         return token
-
-    def ahead(self, guesses: int) -> Sequence[Step]:
-        """See Constraint. A guess is the longest token that goes on with the line, or with the report from the first
-        place still possible.
-        """
-        steps: list[Step] = []
-        state = self._state
-        while len(steps) < _MAX_FORCED:
-            allowed = self._allowed(state)
-            forced = len(allowed) <= 1
-            token = (allowed[0] if allowed else None) if forced else self._guess(state) if guesses else None
-            if token is None and not (forced and not allowed):
-                break
-            if token is None or token in self._pieces.ends:
-                steps.append(Step(None, forced))
-                break
-            steps.append(Step(token, forced))
-            guesses -= not forced
-            state = self._after(state, token)
-        return steps
 
     def take(self, token: int | None) -> None:
         """See Constraint."""
@@ -160,6 +142,9 @@ class CopyBytes(Constraint):
             if found := self._pieces.ids.get(line[:size]):
                 return found[0] if any(byte > 0x2F for byte in line[:size]) or not state.places else None
         return None
+
+    def _is_end(self, token: int) -> bool:
+        return token in self._pieces.ends
 
     def _advance(self, state: _State, piece: bytes) -> _State | None:
         """The state after all bytes of a token, or None where one of them does not fit. A token closes one quote at

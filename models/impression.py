@@ -11,13 +11,10 @@ from dataclasses import replace
 from typing import Literal
 
 from models.conclusion import conclude, condition_key
-from models.consistency import Issue, Statement, check_statement, state
-from models.report import Certainty, DifferentialGroup, Finding, Impression, Section, SectionKind, Span
+from models.consistency import CONCLUDED_FROM, Issue, Statement, check_statement, state
+from models.report import Certainty, DifferentialGroup, Finding, Impression, Section, Span
 from models.salience import belief, is_critical, salience
-from models.windows import sentences
-
-DRAFTED_FROM = (SectionKind.FINDINGS, SectionKind.NARRATIVE)
-"""The radiologist's own impression is no source: a draft is a second opinion on the findings and not an echo."""
+from models.windows import sentence_at, sentences
 
 Unsupported = Literal["strike", "withhold"]
 
@@ -39,7 +36,8 @@ def draft_impression(
 ) -> Impression | None:
     """Draft from the findings alone, in reading order; None where nothing can be said.
 
-    What the report takes back later on (impression, addendum) is no source either. unsupported: what becomes of a
+    The radiologist's own impression is no source: a draft is a second opinion on the findings and not an echo. Nor is
+    what the report takes back later on (impression, addendum). unsupported: what becomes of a
     condition with which the rest of the findings disagrees: it is struck, or the whole draft is withheld.
     believed_from: least belief (models/salience.py) of what is drafted from.
     """
@@ -47,10 +45,10 @@ def draft_impression(
     listed: dict[tuple[Certainty, str], int] = {}
     for index, finding in enumerate(findings):
         least = min(believed_from, _CRITICAL_BELIEVED_FROM) if is_critical(finding) else believed_from
-        if finding.section in DRAFTED_FROM and finding in standing and belief(finding) >= least:
+        if finding.section in CONCLUDED_FROM and finding in standing and belief(finding) >= least:
             listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
     beside = _in_one_sentence(text, sections, findings, differential)
-    statements = [s for s in state(text, sections, findings) if s.finding.section in DRAFTED_FROM]
+    statements = [s for s in state(text, sections, findings) if s.finding.section in CONCLUDED_FROM]
     struck: dict[int, Issue] = {}
     while True:
         draft = _draft(text, sections, findings, beside, [i for i in listed.values() if i not in struck])
@@ -137,7 +135,7 @@ def _in_one_sentence(
     ends = [s for section in sections for s in sentences(text, section.span)]
 
     def of(index: int) -> Span | None:
-        return next((s for s in ends if s.start <= findings[index].span.start < s.end), None)
+        return sentence_at(ends, findings[index].span.start)
 
     return [
         group if group.finding is None or of(group.finding) == of(group.candidates[0]) else replace(group, finding=None)

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 from models.report import Certainty, SectionKind, StudyContext
 
-REPORT, IMPRESSION, LABELS, END = "<report>", "<impression>", "<labels>", "<end>"
+REPORT, LABELS, END = "<report>", "<labels>", "<end>"
 CERTAINTY_TOKENS = {certainty: f"<{certainty}>" for certainty in Certainty}
-SPECIAL_TOKENS = ("<pad>", REPORT, IMPRESSION, LABELS, END, *CERTAINTY_TOKENS.values())
-"""In the order of their ids: the tokenizer is trained with them first."""
-
-MAX_INDICATION = 160
-"""Characters of the indication that the impression task is shown; it is context, no evidence."""
+SPECIAL_TOKENS = ("<pad>", REPORT, "<impression>", LABELS, END, *CERTAINTY_TOKENS.values())
+"""In the order of their ids: the tokenizer is trained with them first. `<impression>` stands for nothing any more, and
+keeps the ids of the weights that are shipped.
+"""
 
 _SPACE = re.compile(r"\s+")
 
@@ -60,12 +59,6 @@ def context_line(context: StudyContext, section: SectionKind | None = None) -> s
     contrast = {True: "contrast", False: "plain", None: "?"}[context.contrast]
     part = " ".join((context.body_part or "?").lower().split())[:40]
     return f" {context.modality or '?'} | {part} | {contrast} | {section or '?'}\n"
-
-
-def indication_line(indication: str) -> str:
-    """The indication as one line of at most `MAX_INDICATION` characters, cut at a word."""
-    line = " ".join(indication.split())
-    return f" {line if len(line) <= MAX_INDICATION else line[:MAX_INDICATION].rsplit(' ', 1)[0]}\n"
 
 
 def is_word_start(text: str, at: int) -> bool:

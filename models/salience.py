@@ -18,7 +18,7 @@ from pathlib import Path
 from models.conclusion import condition_key
 from models.measures import sizes
 from models.report import Certainty, DifferentialGroup, Finding, Section, SectionKind, Span
-from models.windows import sentences
+from models.windows import sentence_at, sentences
 
 WEIGHTS = Path(__file__).with_name("salience.json")
 _VOCABULARY = Path(__file__).with_name("salience.toml")
@@ -125,7 +125,7 @@ def _of_place(scene: _Scene, index: int) -> Iterator[tuple[str, float]]:
 def _of_words(scene: _Scene, index: int) -> Iterator[tuple[str, float]]:
     """Its own words, the words and sizes of its sentence, and whether the indication asks for it."""
     finding, words = scene.findings[index], scene.words[index]
-    sentence = next((s for s in scene.sentences if s.start <= finding.span.start < s.end), finding.span)
+    sentence = sentence_at(scene.sentences, finding.span.start) or finding.span
     said = scene.text[sentence.start : sentence.end]
     largest = max((side for size in sizes(said) for side in size.sides), default=0.0)
     yield f"asked {finding.certainty}", len(words & scene.asked) / max(1, len(words))

@@ -8,7 +8,7 @@ window.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from models.report import Span
 
@@ -25,6 +25,11 @@ def sentences(text: str, span: Span) -> Iterator[Span]:
             start = match.end()
     if start < span.end:
         yield Span(start, span.end)
+
+
+def sentence_at(among: Iterable[Span], place: int) -> Span | None:
+    """The one of these sentences that holds a place; None between them."""
+    return next((span for span in among if span.start <= place < span.end), None)
 
 
 def windows(text: str, span: Span, max_chars: int, packed: int | None = None) -> Iterator[Span]:

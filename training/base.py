@@ -28,7 +28,7 @@ from training.corpus import MarkedReport, digests
 from training.hardware import number_kind
 from training.language import condition_names, passages
 from training.lexicon import Lexicon
-from training.task import Encoder, extraction_examples, impression_example
+from training.task import Encoder, extraction_examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,6 @@ class BaseRecipe:
     text_weight: float = 0.15
     language_first: float = 0.3
     language_last: float = 0.05
-    impressions: float = 0.06
     augmented_first: float = 0.85
     augmented_last: float = 0.4
     """share of reports that are changed first; at the end more of them are read as they were written"""
@@ -110,10 +109,6 @@ def rows(
         report = rng.choice(reports)
         if rng.random() < _between(recipe.augmented_first, recipe.augmented_last, progress[0]):
             report = augment(report, rng, lexicon)
-        if rng.random() < recipe.impressions * 4 and (example := impression_example(report, encoder)):
-            yield Row(
-                [*example.prompt, *example.completion], [0.0] * len(example.prompt) + [1.0] * len(example.completion)
-            )
         for example in extraction_examples(report, encoder, rng, rng.choice(recipe.windows)):
             weights = [0.0] + [recipe.text_weight] * (len(example.prompt) - 1) + [1.0] * len(example.completion)
             yield Row([*example.prompt, *example.completion], weights)
@@ -158,7 +153,8 @@ def packed(source: Iterator[Row], recipe: BaseRecipe) -> Iterator[dict[str, torc
 
 def weighted_loss(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, float]:
     """Cross-entropy of each next token, weighted; and the mean of it where the model writes labels (weight 1)."""
-    with torch.autocast(batch["input_ids"].device.type, number_kind(), enabled=number_kind() is not torch.float32):
+    kind = number_kind()
+    with torch.autocast(batch["input_ids"].device.type, kind, enabled=kind is not torch.float32):
         logits = model(
             input_ids=batch["input_ids"], position_ids=batch["position_ids"], attention_mask=batch["attention_mask"]
         ).logits

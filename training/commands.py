@@ -19,6 +19,8 @@ Recipe = Annotated[str, typer.Option(help="Recipe: a TOML file, or the name of o
 Corpus = Annotated[Path | None, typer.Option(help="Folder of marked-up reports; the project's own if not given")]
 Out = Annotated[Path, typer.Option(help="Folder of the result; a run that was stopped there goes on")]
 Model = Annotated[Path | None, typer.Option(help="GGUF to measure; else the one of GAMUT_MODEL")]
+Radiographs = Annotated[Path, typer.Option(help="CSV of reports: uid, findings, impression ... (plain or gzip)")]
+Radiographs14 = Annotated[Path, typer.Option(help="CSV of their labels: uid and a column a label")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file")]
 
 TeacherOption = Annotated[
@@ -49,12 +51,11 @@ def bench(
     """Measure reports a second, side by side: this engine, llama-cpp-python's own class, transformers, the ceiling."""
     import json
 
-    from models.settings import ModelSettings, load
     from models.tuning import tuned
     from training import bench
+    from training.readers import model_settings
 
-    settings = load(ModelSettings)
-    settings = settings.model_copy(update={"model": model or settings.model})
+    settings = model_settings(model)
     measured = bench.bench(settings.model, reports, tuned(settings), in_flight, systems.split())
     if as_json:
         typer.echo(json.dumps(measured.as_json(), indent=1))
@@ -80,12 +81,11 @@ def eda(
     out: Annotated[Path, typer.Option(help="HTML file to write")] = Path("corpus.html"),
 ) -> None:
     """Look at a corpus: lengths, missing parts, outliers, labels and certainties by modality, as one HTML page."""
-    from training.corpus import CORPUS, HELD_OUT, load_corpus
+    from training.corpus import CORPUS, load_corpus, load_listed
     from training.eda import render, survey
 
     place = folder or CORPUS
-    held = load_corpus("held_out", place) if (place / HELD_OUT).exists() else ()
-    out.write_text(render(survey(load_corpus("train", place), held)), encoding="utf-8")
+    out.write_text(render(survey(load_corpus("train", place), load_listed("held_out", place))), encoding="utf-8")
     typer.echo(str(out))
 
 
@@ -341,8 +341,8 @@ def lines(
 
 @measure.command()
 def labels14(
-    reports: Annotated[Path, typer.Option(help="CSV of reports: uid, findings, impression ... (plain or gzip)")],
-    labels: Annotated[Path, typer.Option(help="CSV of their labels: uid and a column a label")],
+    reports: Radiographs,
+    labels: Radiographs14,
     split: Annotated[str | None, typer.Option(help="Only reports whose column `split` says so")] = None,
     teacher: TeacherOption = None,
     model: Model = None,
@@ -373,8 +373,8 @@ def labels14(
 @measure.command()
 def folds14(
     base: Annotated[Path, typer.Argument(help="Base of our own form, a folder or a GGUF")],
-    reports: Annotated[Path, typer.Option(help="CSV of reports: uid, findings, impression ... (plain or gzip)")],
-    labels: Annotated[Path, typer.Option(help="CSV of their labels: uid and a column a label")],
+    reports: Radiographs,
+    labels: Radiographs14,
     recipe: Recipe = "openi",
     corpus: Corpus = None,
     folds: Annotated[int, typer.Option(min=2, help="Parts; each is labelled by a model trained on the others")] = 5,

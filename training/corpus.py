@@ -24,6 +24,7 @@ MODALITIES = ("CR", "DX", "CT", "MR", "US", "NM", "PT", "MG", "XA", "RF")
 UNKNOWN = "?"
 """Stands in a header for what a hospital does not tell; never guessed."""
 Split = Literal["train", "dev", "held_out", "all"]
+_LISTS: dict[Split, str] = {"held_out": HELD_OUT, "dev": DEV}
 
 _REPORT = re.compile(r"(?m)^### ")
 _MARK = re.compile(r"\[([^\[\]]*)\]([+~?\-])?")
@@ -101,13 +102,20 @@ def load_corpus(split: Split = "train", folder: Path = CORPUS) -> tuple[MarkedRe
         raise CorpusError(f"{folder}: no .txt file with marked-up reports; name the folder that holds them")
     reports = [(report, digest) for path in files for report, digest in _read(path)]
     texts = {(r.file, r.index): digest for r, digest in reports}
-    listed = {"held_out": _listed(folder / HELD_OUT, texts), "dev": _listed(folder / DEV, texts)}
+    listed: dict[Split, frozenset[tuple[str, int]]] = {
+        one: _listed(folder / name, texts) for one, name in _LISTS.items()
+    }
     both = listed["held_out"] & listed["dev"]
     if both:
         raise CorpusError(f"{DEV}: {min(both)} stands in {HELD_OUT} too; a report is of one split")
     aside = listed["held_out"] | listed["dev"]
     wanted = listed.get(split, frozenset(texts) - aside if split == "train" else frozenset(texts))
     return _not_empty(tuple(r for r, _ in reports if (r.file, r.index) in wanted), split, folder)
+
+
+def load_listed(split: Literal["dev", "held_out"], folder: Path) -> tuple[MarkedReport, ...]:
+    """The reports of a split that a folder may lack; none where it has no list of it. Raises CorpusError."""
+    return load_corpus(split, folder) if (folder / _LISTS[split]).exists() else ()
 
 
 def of_modalities(reports: Iterable[MarkedReport], modalities: Sequence[str]) -> tuple[MarkedReport, ...]:
@@ -152,8 +160,7 @@ def mark_up(report: MarkedReport) -> str:
 def write_split(reports: Sequence[MarkedReport], splits: Sequence[Split], folder: Path) -> None:
     """Write reports and the lists that say which split each is of; `load_corpus` reads them back."""
     write_marked(reports, folder)
-    names = {HELD_OUT: "held_out", DEV: "dev"}
-    for list_name, split in names.items():
+    for split, list_name in _LISTS.items():
         lines = [
             f"{report.file} {report.index} {_digest(mark_up(report))}\n"
             for report, of in zip(reports, splits, strict=True)

@@ -9,17 +9,15 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from training.corpus import CORPUS, DEV, HELD_OUT, MarkedReport, Split, load_corpus
+from training.corpus import CORPUS, MarkedReport, load_corpus, load_listed
 from training.errors import CorpusError
-
-_SPLITS: tuple[Split, ...] = ("train", "dev", "held_out")
 
 
 def check_corpus(folder: Path = CORPUS, limit: float = 0.3) -> tuple[int, int, int]:
     """Check every file, and that no report repeats one of another split. Gives the counts of train, dev and held-out
     reports. Raises CorpusError.
     """
-    train, dev, held = (_split(split, folder) for split in _SPLITS)
+    train, dev, held = load_corpus("train", folder), load_listed("dev", folder), load_listed("held_out", folder)
     for reports, others in ((train, (*held, *dev)), (dev, held)):
         for report, other, share in find_duplicates(reports, others, limit):
             raise CorpusError(
@@ -27,11 +25,6 @@ def check_corpus(folder: Path = CORPUS, limit: float = 0.3) -> tuple[int, int, i
                 "training may see; rewrite or remove it, or its score would be memory"
             )
     return len(train), len(dev), len(held)
-
-
-def _split(split: Split, folder: Path) -> tuple[MarkedReport, ...]:
-    absent = split != "train" and not (folder / {"dev": DEV}.get(split, HELD_OUT)).exists()
-    return () if absent else load_corpus(split, folder)
 
 
 def find_duplicates(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from training.labelled import Labelled
 from training.score import METRICS, Counts, count, intervals, matches, of_certainty, total
 
 _SAME = 0.5
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
 MOST_FREQUENT = 30
 """Conditions that are told apart."""
 
@@ -99,10 +101,17 @@ def answers(
     reader: Reader, labelled: Iterable[Labelled], threads: int = 1, done: Callable[[], None] = lambda: None
 ) -> list[Answer]:
     """Have every report read, side by side on `threads`. A report that cannot be read counts as one with no finding."""
+    return side_by_side(lambda one: _answer(reader, one), labelled, threads, done)
+
+
+def side_by_side(
+    read: Callable[[Asked], Told], asked: Iterable[Asked], threads: int, done: Callable[[], None]
+) -> list[Told]:
+    """What `read` makes of each, in their order, on so many threads. done: called after each."""
     with ThreadPoolExecutor(threads) as pool:
         results = []
-        for answer in pool.map(lambda one: _answer(reader, one), labelled):
-            results.append(answer)
+        for told in pool.map(read, asked):
+            results.append(told)
             done()
     return results
 

@@ -5,7 +5,6 @@ The adapter is merged into the unquantized base, never into four bits. Knows fil
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from models.engine import digest_of
 from models.quantize import quantize
 from training.agreement import Agreement, agree, check_same, check_tokens, gguf_greedy, transformers_greedy
 from training.converter import convert, find_converter
@@ -73,10 +73,16 @@ def export(
         quantize(plain, part, kind)
         agreement = agree(wanted, gguf_greedy(part, prompts))
         shutil.move(part, target)
-    with target.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     done = Exported(
-        target.name, name, version, kind, digest, target.stat().st_size, parameters, agreement, _trained(model, adapter)
+        target.name,
+        name,
+        version,
+        kind,
+        digest_of(target),
+        target.stat().st_size,
+        parameters,
+        agreement,
+        _trained(model, adapter),
     )
     target.with_suffix(".json").write_text(json.dumps(asdict(done), indent=1), encoding="utf-8")
     return done
@@ -108,6 +114,6 @@ def _trained(model: Path, adapter: Path | None) -> float | None:
 def _prompts(model: Path, count: int = 6) -> list[list[int]]:
     """Prompts as the service writes them, from train reports."""
     reports = Random(0).sample(load_corpus("train"), count)
-    rows = training_rows(reports, AutoTokenizer.from_pretrained(model), QloraRecipe(copies=0, impressions=False))
+    rows = training_rows(reports, AutoTokenizer.from_pretrained(model), QloraRecipe(copies=0))
     prompts = [ids[: mask.index(1)] for row in rows for ids, mask in [(row["input_ids"], row["completion_mask"])]]
     return prompts[:count]

@@ -17,9 +17,10 @@ import sacrebleu
 from rouge_score.rouge_scorer import RougeScorer
 
 from models.conclusion import condition_key
+from models.consistency import CONCLUDED_FROM
 from models.differential import group_differential
 from models.grounding import laterality_of
-from models.impression import BELIEVED_FROM, DRAFTED_FROM, draft_impression, word_impression
+from models.impression import BELIEVED_FROM, draft_impression, word_impression
 from models.report import Certainty, DifferentialGroup, Finding, Impression, Mention, Report, SectionKind, Span
 from models.salience import features
 from models.sections import READ, split_sections
@@ -85,7 +86,7 @@ def cases(reports: Iterable[MarkedReport]) -> Iterator[Case]:
         said = [m for m in report.mentions if any(s.span.start <= m.span.start < s.span.end for s in own)]
         rest = _without(report, [Span(report.text.rindex(s.heading, 0, s.span.start + 1), s.span.end) for s in own])
         marked = marked_findings(rest)
-        drafted = [f for f in marked if f.section in DRAFTED_FROM]
+        drafted = [f for f in marked if f.section in CONCLUDED_FROM]
         if said and drafted:
             labels = replace(report, mentions=tuple(said)).labels
             held = tuple(m for m in labels if any(_same(m, f) for f in drafted))
@@ -286,7 +287,7 @@ def _listed(findings: Iterable[Finding]) -> list[Finding]:
     """The findings that a draft may stand on, each once."""
     listed: dict[tuple[Certainty, str], Finding] = {}
     for finding in findings:
-        if finding.section in DRAFTED_FROM:
+        if finding.section in CONCLUDED_FROM:
             listed.setdefault((finding.certainty, condition_key(finding.quote)), finding)
     return list(listed.values())
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ from models.errors import ModelError, ReportError
 from models.report import Certainty, Finding, ModelIdentity, Report
 from models.terminology import Terminology
 from models.terminology.labels import LabelSet
-from training.evaluate import Reader
+from training.evaluate import Reader, side_by_side
 from training.score import Counts
 
 
@@ -99,12 +98,7 @@ def findings_of(
     reader: Reader, rows: Sequence[Radiograph], threads: int = 1, done: Callable[[], None] = lambda: None
 ) -> list[tuple[Finding, ...]]:
     """Have every report read, side by side on `threads`; one that cannot be read counts as one without findings."""
-    with ThreadPoolExecutor(threads) as pool:
-        found = []
-        for findings in pool.map(lambda row: _findings(reader, row), rows):
-            found.append(findings)
-            done()
-    return found
+    return side_by_side(lambda row: _findings(reader, row), rows, threads, done)
 
 
 def measure14(

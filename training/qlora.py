@@ -30,7 +30,7 @@ from training.corpus import MarkedReport, digests
 from training.errors import BaseUnusable
 from training.hardware import number_kind
 from training.lexicon import Lexicon
-from training.task import Encoder, Example, extraction_examples, impression_example
+from training.task import Encoder, Example, extraction_examples
 from training.unpack import unpack
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -55,7 +55,6 @@ class QloraRecipe:
     accumulate: int = 1
     warmup: float = 0.03
     copies: int = 3
-    impressions: bool = True
     max_chars: int = 400
     max_tokens: int = 512
     seed: int = 1
@@ -142,8 +141,6 @@ def _examples(report: MarkedReport, tokenizer: Any, recipe: QloraRecipe, rng: Ra
         return
     encoder = Encoder(tokenizer.backend_tokenizer)
     yield from extraction_examples(report, encoder, rng, recipe.max_chars)
-    if recipe.impressions and (example := impression_example(report, encoder)):
-        yield example
 
 
 def _row(example: Example) -> dict[str, list[int]]:

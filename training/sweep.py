@@ -89,7 +89,6 @@ def chosen(trial: optuna.Trial, recipe: QloraRecipe) -> QloraRecipe:
         recipe,
         rate=trial.suggest_float("rate", low, high, log=True),
         copies=trial.suggest_int("copies", 0, 1),
-        impressions=trial.suggest_categorical("impressions", [True, False]),
         max_chars=trial.suggest_categorical("max_chars", [100, 140, 200]),
     )
     if not full:
@@ -127,5 +126,5 @@ def table(trials: Sequence[Trial]) -> Table:
 
 def _judged(base: Path, dev: Sequence[MarkedReport], recipe: QloraRecipe) -> list[dict[str, list[int]]]:
     """The same windows for every trial, cut as the given recipe cuts them, spread over the split."""
-    rows = list(training_rows(dev, AutoTokenizer.from_pretrained(base), replace(recipe, copies=0, impressions=False)))
+    rows = list(training_rows(dev, AutoTokenizer.from_pretrained(base), replace(recipe, copies=0)))
     return rows[:: max(1, len(rows) // JUDGED)]

@@ -1,5 +1,4 @@
-"""How a marked-up report becomes token ids: the extraction task and the impression task, in the form of
-models/prompt.py.
+"""How a marked-up report becomes token ids: the extraction task in the form of models/prompt.py.
 
 Cuts the report with the service's own sections and windows, so that training sees what serving shows. Knows
 tokenizers, no torch.
@@ -17,19 +16,16 @@ from tokenizers import Tokenizer
 from models.prompt import (
     CERTAINTY_TOKENS,
     END,
-    IMPRESSION,
     LABELS,
     REPORT,
     context_line,
-    indication_line,
     write_window,
 )
-from models.report import Certainty, Section, SectionKind, Span, StudyContext
+from models.report import Span, StudyContext
 from models.sections import READ, split_sections
 from models.windows import windows
 from training.corpus import MarkedMention, MarkedReport
 from training.errors import BaseUnusable
-from training.score import matches
 
 _GIVEN = re.compile(
     r"(?i)with (?:iv |intravenous |oral and iv )?contrast|contrast[- ]enhanced|post[- ]?contrast"
@@ -104,39 +100,3 @@ def window_example(
             completion += [encoder.id(CERTAINTY_TOKENS[certainty]), *encoding.ids[starts[span.start] : ends[span.end]]]
     prompt = [encoder.id(REPORT), *encoder.ids(head), *encoding.ids, encoder.id(LABELS)]
     return Example(tuple(prompt), (*completion, encoder.id(END)))
-
-
-def impression_example(report: MarkedReport, encoder: Encoder) -> Example | None:
-    """Findings with their certainty in; those that the radiologist's impression names out, in its order.
-
-    None for a report without both sections, or whose impression names nothing that its findings hold.
-    """
-    sections = split_sections(report.text)
-    listed = _mentions(report, sections, SectionKind.FINDINGS)
-    chosen = [
-        index
-        for certainty, quote in _mentions(report, sections, SectionKind.IMPRESSION)
-        if (index := _best(listed, certainty, quote)) is not None
-    ]
-    if not listed or not chosen:
-        return None
-    indication = " ".join(report.text[s.span.start : s.span.end] for s in sections if s.kind is SectionKind.INDICATION)
-    lines = [(encoder.id(CERTAINTY_TOKENS[certainty]), *encoder.ids(f" {quote}")) for certainty, quote in listed]
-    head = encoder.ids(context_line(report_context(report)) + indication_line(indication))
-    prompt = [encoder.id(IMPRESSION), *head, *(token for line in lines for token in line), encoder.id(LABELS)]
-    completion = [token for index in dict.fromkeys(chosen) for token in lines[index]]
-    return Example(tuple(prompt), (*completion, encoder.id(END)))
-
-
-def _mentions(report: MarkedReport, sections: Sequence[Section], kind: SectionKind) -> list[tuple[Certainty, str]]:
-    spans = [s.span for s in sections if s.kind is kind]
-    inside = [m for m in report.mentions if any(s.start <= m.span.start and m.span.end <= s.end for s in spans)]
-    quotes = ((certainty, " ".join(report.text[span.start : span.end].split())) for certainty, span in inside)
-    return list(dict.fromkeys(quotes))
-
-
-def _best(listed: Sequence[tuple[Certainty, str]], certainty: Certainty, quote: str) -> int | None:
-    """The listed finding of that certainty that shares most words with the quote; None below half."""
-    scored = [(matches(quote, other), -i) for i, (sure, other) in enumerate(listed) if sure is certainty]
-    best = max(scored, default=(0.0, 0))
-    return -best[1] if best[0] >= 0.5 else None

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.prompt import context_line, indication_line, write_window
+from models.prompt import context_line, write_window
 from models.report import SectionKind, StudyContext
 
 
@@ -20,9 +20,3 @@ def test_a_word_is_written_alike_at_the_start_of_a_line_and_inside_one() -> None
 def test_what_is_not_known_of_the_study_is_a_question_mark() -> None:
     assert context_line(StudyContext(), SectionKind.FINDINGS) == " ? | ? | ? | findings\n"
     assert context_line(StudyContext("CT", "Chest", True), None) == " CT | chest | contrast | ?\n"
-
-
-def test_a_long_indication_is_cut_at_a_word() -> None:
-    line = indication_line("pain " * 100)
-    assert len(line) < 165
-    assert line.endswith("pain\n")

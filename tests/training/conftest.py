@@ -1,4 +1,4 @@
-"""A model small enough to train in seconds, in the project's own form."""
+"""A model small enough to train in seconds, in the project's own form; llama.cpp's converter; this room's commands."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from models.prompt import END, SPECIAL_TOKENS
 from training.base import train_tokenizer
+from training.commands import register
+from training.converter import find_converter
 from training.corpus import load_corpus
+from training.errors import ExportError
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +39,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def converter() -> Path:
+    """llama.cpp's converter, fetched by the set-up of the tests."""
+    try:
+        return find_converter()
+    except ExportError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    made = typer.Typer()
+    made.callback()(lambda: None)
+    register(made)
+    return made

@@ -13,18 +13,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from training.commands import register
 from training.corpus import CORPUS
 
 ROOT = CORPUS.parent.parent
-
-
-@pytest.fixture
-def app() -> typer.Typer:
-    made = typer.Typer()
-    made.callback()(lambda: None)
-    register(made)
-    return made
 
 
 def test_help_needs_nothing_heavy() -> None:

@@ -24,15 +24,6 @@ from training.qlora import QloraRecipe, fine_tune
 
 
 @pytest.fixture(scope="module")
-def converter() -> Path:
-    """llama.cpp's converter, fetched by the set-up of the tests."""
-    try:
-        return find_converter()
-    except ExportError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
 def stages(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of a base and of its fine-tuning, as the stages leave them."""
     out = tmp_path_factory.mktemp("stages") / "qlora"

@@ -22,14 +22,6 @@ IMPRESSION: [Right hilar mass]+, probably [lung cancer]~.
 RECOMMENDATION: Biopsy to exclude [lymphoma]?."""
 
 
-@pytest.fixture
-def app() -> typer.Typer:
-    made = typer.Typer()
-    made.callback()(lambda: None)
-    register(made)
-    return made
-
-
 def test_a_case_is_the_report_without_its_impression() -> None:
     (case,) = cases([parse_marked(RAW, "x.txt")])
     assert "lung cancer" not in case.report.text

@@ -16,7 +16,7 @@ from training.labels14 import Radiograph, read_rules
 from training.qlora import QloraRecipe
 
 RULES = read_rules()
-RECIPE = QloraRecipe(method="full", rows=8, copies=0, steps=2, rate=3e-3, impressions=False, threads=1, max_tokens=200)
+RECIPE = QloraRecipe(method="full", rows=8, copies=0, steps=2, rate=3e-3, threads=1, max_tokens=200)
 
 
 def radiographs(count: int) -> list[Radiograph]:

@@ -35,8 +35,8 @@ def test_trials_are_judged_kept_and_shown_and_a_stopped_search_goes_on(tiny: Pat
 @pytest.mark.parametrize(
     ("recipe", "names"),
     [
-        (RECIPE, {"rate", "copies", "impressions", "max_chars", "rank", "alpha / rank"}),
-        (replace(RECIPE, method="full", steps=0), {"rate", "copies", "impressions", "max_chars", "epochs"}),
+        (RECIPE, {"rate", "copies", "max_chars", "rank", "alpha / rank"}),
+        (replace(RECIPE, method="full", steps=0), {"rate", "copies", "max_chars", "epochs"}),
     ],
 )
 def test_only_what_a_method_has_is_searched(recipe: QloraRecipe, names: set[str]) -> None:

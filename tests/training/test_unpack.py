@@ -14,7 +14,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from training.agreement import agree, check_tokens, gguf_greedy, transformers_greedy
-from training.converter import convert, convert_adapter, find_converter
+from training.converter import convert, convert_adapter
 from training.corpus import CORPUS, load_corpus, of_modalities
 from training.errors import BaseUnusable, CorpusError, ExportError
 from training.export import export
@@ -24,15 +24,6 @@ from training.unpack import unpack
 ROOT = CORPUS.parent.parent
 REPORTS = load_corpus("train")[:6]
 RECIPE = QloraRecipe(method="lora", rank=4, alpha=8, rows=4, copies=0, steps=2, rate=0.01, threads=1)
-
-
-@pytest.fixture(scope="module")
-def converter() -> Path:
-    """llama.cpp's converter, fetched by the set-up of the tests."""
-    try:
-        return find_converter()
-    except ExportError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
