@@ -34,11 +34,14 @@ from models.terminology import Terminology
 from models.terminology.settings import TerminologySettings
 from models.tuning import tuned
 
+ALL_OTHERS = "*"
+"""The adapter that reads what no adapter of its modality reads."""
+
 
 def open_analyzer(settings: ModelSettings, coding: TerminologySettings | None = None) -> Analyzer:
-    """Load what reading needs. Raises ModelNotFound, ModelUnusable, TerminologyError before any work is taken."""
+    """Load what reading needs. Raises ModelError, TerminologyError before any work is taken."""
     terminology = Terminology.open(settings=coding)
-    engine = Engine(settings.model, tuned(settings))
+    engine = Engine(settings.model, tuned(settings), settings.model_adapters)
     return Analyzer(engine, terminology, settings.max_report_chars, settings.draft_unsupported)
 
 
@@ -67,18 +70,25 @@ class Analyzer:
                 f"the report has {len(report.text)} characters; GAMUT_MAX_REPORT_CHARS allows {self._max_chars}"
             )
         sections = split_sections(report.text)
-        findings = tuple(self._findings(report, sections, deadline))
+        adapter = self._adapter_for(report.context.modality)
+        findings = tuple(self._findings(report, sections, adapter, deadline))
         differential = group_differential(report.text, sections, findings)
         impression = draft_impression(report.text, sections, findings, differential, self._unsupported)
-        return Analysis(report.id, report.context, sections, findings, differential, impression, self.identity)
+        identity = self._engine.identity_with(adapter)
+        return Analysis(report.id, report.context, sections, findings, differential, impression, identity)
 
     def close(self) -> None:
         """Free the model and the tables."""
         self._engine.close()
         self._terminology.close()
 
-    def _findings(self, report: Report, sections: Sequence[Section], deadline: float | None) -> list[Finding]:
-        read = readings(self._form, report, sections)
+    def _adapter_for(self, modality: str | None) -> str | None:
+        return next((name for name in (modality, ALL_OTHERS) if name in self._engine.adapters), None)
+
+    def _findings(
+        self, report: Report, sections: Sequence[Section], adapter: str | None, deadline: float | None
+    ) -> list[Finding]:
+        read = readings(self._form, report, sections, adapter)
         # All windows at once: the engine decodes them side by side, and beside those of other reports.
         self._engine.write_all([(w.prompt, w.constraint) for reading in read for w in reading.windows], deadline)
         return [

@@ -23,10 +23,14 @@ MAX_WAITING = 4096
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids; the first `shared` of them stand before other prompts as well, and are decoded once for all."""
+    """Token ids; the first `shared` of them stand before other prompts as well, and are decoded once for all.
+
+    adapter: the LoRA adapter that answers, by its name in the engine; None for the model as it is.
+    """
 
     tokens: Sequence[int]
     shared: int = 0
+    adapter: str | None = None
 
 
 class Group:
@@ -60,6 +64,7 @@ class Running:
     def __init__(self, prompt: Prompt, constraint: Constraint, group: Group) -> None:
         self.tokens = list(prompt.tokens)
         self.shared = min(prompt.shared, len(self.tokens) - 1)
+        self.adapter = prompt.adapter
         self.constraint, self.group = constraint, group
         self.prompt_length = len(self.tokens)
         self.cached = 0

@@ -11,9 +11,9 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from models.batch import Prompt, Running, Waiting, check_length
 from models.constraint import Constraint, Logits
-from models.errors import ModelNotFound, ModelUnusable, PromptTooLong
+from models.errors import AdapterUnusable, ModelNotFound, ModelUnusable, PromptTooLong
 from models.report import ModelIdentity
 
 MAX_CONTEXT = 4096
@@ -46,6 +46,7 @@ class Tuning:
 
     guesses: tokens that are guessed at once; small: decodes of fewer tokens than this are filled up with guesses.
     packed: weights rearranged for the processor's best kernels, which crash on some builds (models/tuning.py tries).
+    gpu_layers: how many are put on a GPU, where llama.cpp was built for one; -1 for all.
     """
 
     contexts: int = 1
@@ -54,13 +55,14 @@ class Tuning:
     guesses: int = 4
     small: int = 8
     packed: bool = False
+    gpu_layers: int = -1
 
 
 class Engine:
     """A loaded model and its contexts. Thread-safe: prompts of all callers are decoded side by side."""
 
-    def __init__(self, path: Path, tuning: Tuning = Tuning()) -> None:
-        """Raises ModelNotFound, ModelUnusable."""
+    def __init__(self, path: Path, tuning: Tuning = Tuning(), adapters: Mapping[str, Path] | None = None) -> None:
+        """adapters: LoRA GGUFs of this model by name. Raises ModelNotFound, ModelUnusable, AdapterUnusable."""
         if not path.is_file():
             raise ModelNotFound(f"no model file {path.name}: set GAMUT_MODEL to a GGUF file")
         ll.llama_log_set(_SILENCE, ctypes.c_void_p(0))
@@ -68,12 +70,15 @@ class Engine:
         params = ll.llama_model_default_params()
         # Among them AMX, which crashes where GCC compiled it (ggml-org/llama.cpp#26954, deploy/amx.h).
         params.use_extra_bufts = tuning.packed
+        params.n_gpu_layers = tuning.gpu_layers
         self._model = ll.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelUnusable(
                 f"{path.name} cannot be loaded: no GGUF, damaged, of an unknown kind, or too large for memory"
             )
         self.identity = _identity(path, self._meta("general.name"), self._meta("general.version"))
+        self.adapters = dict(adapters or {})
+        self._loaded = {name: _load_adapter(self._model, file) for name, file in self.adapters.items()}
         self._vocab = ll.llama_model_get_vocab(self._model)
         self.vocabulary_size = int(ll.llama_vocab_n_tokens(self._vocab))
         self.pieces = [self._piece(token) for token in range(self.vocabulary_size)]
@@ -103,6 +108,10 @@ class Engine:
         """Weights of the model."""
         return int(ll.llama_model_n_params(self._model))
 
+    def identity_with(self, adapter: str | None) -> ModelIdentity:
+        """Which weights answer a prompt with this adapter."""
+        return self.identity if adapter is None else _with_adapter(self.identity, self.adapters[adapter])
+
     def token(self, piece: str) -> int | None:
         """Id of a special token by its text, or None where the vocabulary has none."""
         ids = self.tokenize(piece, special=True)
@@ -123,10 +132,12 @@ class Engine:
     def write_all(self, asked: Sequence[tuple[Prompt, Constraint]], deadline: float | None = None) -> list[list[int]]:
         """Decode greedily, each prompt under its constraint, until all are complete; gives the tokens of each answer.
 
-        deadline: a `time.monotonic()` value. Raises PromptTooLong, DeadlineExceeded, ModelUnusable.
+        deadline: a `time.monotonic()` value. Raises PromptTooLong, AdapterUnusable, DeadlineExceeded, ModelUnusable.
         """
         for prompt, _ in asked:
             check_length(prompt, self._contexts[0].longest)
+            if prompt.adapter is not None and prompt.adapter not in self.adapters:
+                raise AdapterUnusable(f"no adapter {prompt.adapter} is loaded: name its GGUF in GAMUT_MODEL_ADAPTERS")
         answers = [running.written for running in self._waiting.answer(asked, deadline)]
         self.written += sum(map(len, answers))
         return answers
@@ -137,7 +148,7 @@ class Engine:
         self._open(tuning)
 
     def close(self) -> None:
-        """Free contexts and model; the engine cannot be used afterwards."""
+        """Free contexts, model and its adapters; the engine cannot be used afterwards."""
         self._close_contexts()
         if self._model:
             ll.llama_model_free(self._model)
@@ -146,7 +157,8 @@ class Engine:
     def _open(self, tuning: Tuning) -> None:
         self._waiting = Waiting(tuning.contexts, self._interrupt)
         for number in range(tuning.contexts):
-            self._contexts.append(_Context(self._model, self.vocabulary_size, tuning, number, self._waiting))
+            context = _Context(self._model, self._loaded, self.vocabulary_size, tuning, number, self._waiting)
+            self._contexts.append(context)
         for context in self._contexts:
             context.start()
 
@@ -176,11 +188,19 @@ class _Context:
     """One llama.cpp context, and the thread that decodes in it what waits."""
 
     def __init__(
-        self, model: ll.llama_model_p, vocabulary_size: int, tuning: Tuning, number: int, waiting: Waiting
+        self,
+        model: ll.llama_model_p,
+        adapters: Mapping[str, ll.llama_adapter_lora_p],
+        vocabulary_size: int,
+        tuning: Tuning,
+        number: int,
+        waiting: Waiting,
     ) -> None:
         self.longest = min(MAX_CONTEXT, int(ll.llama_model_n_ctx_train(model)))
         self.seconds = 0.0
         self._number, self._waiting, self._tuning = number, waiting, tuning
+        self._adapters = adapters
+        self._adapter: str | None = None
         self._vocabulary_size = vocabulary_size
         params = ll.llama_context_default_params()
         params.n_ctx = max(self.longest, tuning.sequences * _USUAL)
@@ -246,10 +266,11 @@ class _Context:
 
     def _decode(self) -> None:
         self._batch.clear()
-        fresh = self._share_beginnings()
+        turn = self._next_turn()
+        fresh = self._share_beginnings(turn)
         parts = []
         # The shortest first: those that write go on while a long prompt is read piece by piece.
-        for running in sorted(self._active, key=lambda one: len(one.tokens) - one.cached):
+        for running in sorted(turn, key=lambda one: len(one.tokens) - one.cached):
             tokens, rows = running.planned()
             whole = len(tokens) <= self._batch.room
             if not whole:
@@ -267,26 +288,39 @@ class _Context:
         else:
             self._settle(parts)
 
-    def _share_beginnings(self) -> dict[tuple[int, ...], list[Running]]:
+    def _next_turn(self) -> list[Running]:
+        """The sequences of one adapter, which holds for a whole decode; the adapters take turns."""
+        names = sorted({one.adapter or "" for one in self._active})
+        name = next((name for name in names if name > (self._adapter or "")), names[0]) or None
+        if name != self._adapter:
+            used = [self._adapters[name]] if name else []
+            pointers = (ll.llama_adapter_lora_p_ctypes * len(used))(*used)
+            ll.llama_set_adapters_lora(
+                self._context, pointers, len(used), (ctypes.c_float * len(used))(*[1.0] * len(used))
+            )
+            self._adapter = name
+        return [one for one in self._active if one.adapter == name]
+
+    def _share_beginnings(self, turn: Sequence[Running]) -> dict[_Beginning, list[Running]]:
         """Copy the beginnings that stand in memory; put the others into the batch once, for all that begin so."""
-        fresh: dict[tuple[int, ...], list[Running]] = {}
-        for running in self._active:
+        fresh: dict[_Beginning, list[Running]] = {}
+        for running in turn:
             if running.shared <= 0 or running.cached:
                 continue
-            beginning = tuple(running.tokens[: running.shared])
+            beginning = _Beginning(running.adapter, tuple(running.tokens[: running.shared]))
             if (seq := self._prefixes.find(beginning)) is not None:
                 ll.llama_memory_seq_cp(self._memory, seq, running.seq, 0, running.shared)
                 running.cached = running.shared
             elif beginning in fresh or len(fresh) < _PREFIXES:
                 fresh.setdefault(beginning, []).append(running)
         for beginning, sharing in list(fresh.items()):
-            if len(beginning) > self._batch.room:
+            if len(beginning.tokens) > self._batch.room:
                 del fresh[beginning]
                 continue
             seq = self._prefixes.claim(beginning)
             ll.llama_memory_seq_rm(self._memory, seq, -1, -1)
             seqs = [seq, *(running.seq for running in sharing)]
-            self._batch.add(beginning, 0, seqs, [False] * len(beginning))
+            self._batch.add(beginning.tokens, 0, seqs, [False] * len(beginning.tokens))
             for running in sharing:
                 running.cached = running.shared
         return fresh
@@ -332,7 +366,7 @@ class _Context:
         self._free.append(running.seq)
         self._active.remove(running)
 
-    def _undo(self, parts: Sequence[_Part], fresh: dict[tuple[int, ...], list[Running]]) -> None:
+    def _undo(self, parts: Sequence[_Part], fresh: dict[_Beginning, list[Running]]) -> None:
         """Forget what a decode that failed may have left in memory."""
         for part in parts:
             ll.llama_memory_seq_rm(self._memory, part.running.seq, part.running.cached, -1)
@@ -378,31 +412,38 @@ class _Part(NamedTuple):
     whole: bool
 
 
+class _Beginning(NamedTuple):
+    """First tokens of a prompt, as one adapter reads them."""
+
+    adapter: str | None
+    tokens: tuple[int, ...]
+
+
 class _Prefixes:
     """Which beginnings of prompts stand in which sequence; the one used longest ago makes room."""
 
     def __init__(self, seqs: Iterable[int]) -> None:
         self._free = list(seqs)
-        self._known: OrderedDict[tuple[int, ...], int] = OrderedDict()
+        self._known: OrderedDict[_Beginning, int] = OrderedDict()
 
     @property
     def cells(self) -> int:
         """Cells they take."""
-        return sum(map(len, self._known))
+        return sum(len(beginning.tokens) for beginning in self._known)
 
-    def find(self, beginning: tuple[int, ...]) -> int | None:
+    def find(self, beginning: _Beginning) -> int | None:
         """The sequence that holds it."""
         if beginning in self._known:
             self._known.move_to_end(beginning)
         return self._known.get(beginning)
 
-    def claim(self, beginning: tuple[int, ...]) -> int:
+    def claim(self, beginning: _Beginning) -> int:
         """A sequence to hold it, whose old content must go."""
         seq = self._free.pop() if self._free else self._known.popitem(last=False)[1]
         self._known[beginning] = seq
         return seq
 
-    def forget(self, beginning: tuple[int, ...]) -> int:
+    def forget(self, beginning: _Beginning) -> int:
         """Take one back."""
         seq = self._known.pop(beginning)
         self._free.append(seq)
@@ -466,7 +507,31 @@ def _identity(path: Path, name: str, version: str) -> ModelIdentity:
     return ModelIdentity(name or path.stem, version or digest[:12], digest)
 
 
+def _with_adapter(base: ModelIdentity, file: Path) -> ModelIdentity:
+    digest = digest_of(file)
+    both = hashlib.sha256(f"{base.sha256}{digest}".encode()).hexdigest()
+    return ModelIdentity(f"{base.name} + {file.stem}", f"{base.version}+{digest[:12]}", both)
+
+
+def _load_adapter(model: ll.llama_model_p, file: Path) -> ll.llama_adapter_lora_p:
+    """Load an adapter once for all contexts; the model frees it."""
+    if not file.is_file():
+        raise AdapterUnusable(f"no adapter file {file.name}: GAMUT_MODEL_ADAPTERS names GGUF files")
+    adapter = ll.llama_adapter_lora_init(model, str(file).encode())
+    if not adapter:
+        raise AdapterUnusable(
+            f"{file.name} cannot be loaded beside this model: no GGUF of a LoRA adapter, damaged, or of another model"
+        )
+    return adapter
+
+
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """SHA-256 of a file, hexadecimal; a file that did not change is read once a process, for a model may be large."""
+    found = path.stat()
+    return _digest(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache
+def _digest(path: Path, changed: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,7 @@
     |-- ModelError                the language model cannot serve
     |   |-- ModelNotFound         no file at the configured path
     |   |-- ModelUnusable         truncated, not a GGUF, unknown architecture, out of memory
+    |   |-- AdapterUnusable       an adapter that is missing, damaged, or of another model
     |   |-- PromptTooLong         a prompt does not fit the context
     |   `-- DeadlineExceeded      the engine ran out of the time it was given (Transient)
     `-- TerminologyError          the tables are missing or of another version
@@ -48,6 +49,10 @@ class ModelNotFound(ModelError):
 
 class ModelUnusable(ModelError):
     """A model file that llama.cpp cannot load."""
+
+
+class AdapterUnusable(ModelError):
+    """A LoRA adapter that the model cannot carry."""
 
 
 class PromptTooLong(ModelError):

@@ -27,8 +27,10 @@ _INSTRUCTIONS = Path(__file__).parent / "instructions"
 class Form(Protocol):
     """A way to ask a model for the mentions of a window."""
 
-    def extraction(self, head: str, window: Written) -> tuple[Prompt, CopyTokens | CopyBytes]:
-        """Prompt and constraint for the mentions of one window."""
+    def extraction(
+        self, head: str, window: Written, adapter: str | None = None
+    ) -> tuple[Prompt, CopyTokens | CopyBytes]:
+        """Prompt and constraint for the mentions of one window. adapter: see Prompt."""
 
 
 def form_for(engine: Engine) -> Form:
@@ -48,11 +50,11 @@ class OwnForm:
         self._ids = {token: engine.tokenize(token, special=True)[0] for token in SPECIAL_TOKENS}
         self._certainties = {self._ids[token]: certainty for certainty, token in CERTAINTY_TOKENS.items()}
 
-    def extraction(self, head: str, window: Written) -> tuple[Prompt, CopyTokens]:
+    def extraction(self, head: str, window: Written, adapter: str | None = None) -> tuple[Prompt, CopyTokens]:
         """See Form."""
         tokens = self._engine.tokenize(window.text)
         start = [self._ids[REPORT], *self._engine.tokenize(head)]
-        prompt = Prompt([*start, *tokens, self._ids[LABELS]], shared=len(start))
+        prompt = Prompt([*start, *tokens, self._ids[LABELS]], len(start), adapter)
         offsets = _offsets(window.text, [self._engine.pieces[token] for token in tokens])
         return prompt, CopyTokens(window.text, tokens, offsets, self._certainties, self._ids[END])
 
@@ -76,9 +78,9 @@ class ChatForm:
         one, other = self._tokens("A"), self._tokens("1")
         self._shared = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
 
-    def extraction(self, head: str, window: Written) -> tuple[Prompt, CopyBytes]:
+    def extraction(self, head: str, window: Written, adapter: str | None = None) -> tuple[Prompt, CopyBytes]:
         """See Form."""
-        prompt = Prompt(self._tokens(f"{head.strip()}\n{window.text.strip()}"), self._shared)
+        prompt = Prompt(self._tokens(f"{head.strip()}\n{window.text.strip()}"), self._shared, adapter)
         return prompt, CopyBytes(window.text, self._pieces)
 
     def _tokens(self, content: str) -> list[int]:

@@ -52,21 +52,21 @@ class Reading:
     windows: list[Window]
 
 
-def readings(form: Form, report: Report, sections: Sequence[Section]) -> list[Reading]:
-    """The sections that are read, none of their text left out."""
+def readings(form: Form, report: Report, sections: Sequence[Section], adapter: str | None = None) -> list[Reading]:
+    """The sections that are read, none of their text left out. adapter: which one reads, see Prompt."""
     return [
-        Reading(section, list(sentences(report.text, section.span)), _windows(form, report, section))
+        Reading(section, list(sentences(report.text, section.span)), _windows(form, report, section, adapter))
         for section in sections
         if section.kind in READ
     ]
 
 
-def _windows(form: Form, report: Report, section: Section) -> list[Window]:
+def _windows(form: Form, report: Report, section: Section, adapter: str | None) -> list[Window]:
     head = context_line(report.context, section.kind)
     found = []
     for window in windows(report.text, section.span, WINDOW_CHARS, PACKED_CHARS):
         written = write_window(report.text, window.start, window.end)
-        found.append(Window(written, *form.extraction(head, written)))
+        found.append(Window(written, *form.extraction(head, written, adapter)))
     return found
 
 

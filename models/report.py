@@ -158,7 +158,7 @@ class Impression:
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which weights answered. sha256: of the GGUF file, hexadecimal."""
+    """Which weights answered. sha256: of the GGUF file, hexadecimal; with an adapter, of both files' digests."""
 
     name: str
     version: str

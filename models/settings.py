@@ -51,6 +51,12 @@ class ModelSettings(BaseSettings):
     model_contexts: int = Field(0, ge=0, le=64, description="llama.cpp contexts that decode side by side; 0: measured")
     model_threads: int = Field(0, ge=0, le=256, description="threads of each context; 0: measured")
     model_sequences: int = Field(0, ge=0, le=256, description="prompts in one decode of a context; 0: measured")
+    model_gpu_layers: int = Field(-1, ge=-1, description="layers on a GPU, where llama.cpp was built for one; -1: all")
+    model_adapters: dict[str, Path] = Field(
+        {},
+        description="LoRA adapters (GGUF) as JSON: the DICOM modality that each reads, or * for all others, "
+        'and its file, as in {"CT": "ct.gguf"}',
+    )
     max_report_chars: int = Field(
         200_000, ge=1000, description="longest report that is read; a longer one is a dead letter"
     )

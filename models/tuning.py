@@ -45,6 +45,7 @@ def tuned(settings: ModelSettings) -> Tuning:
         contexts=settings.model_contexts or found.contexts,
         threads=settings.model_threads or found.threads,
         sequences=settings.model_sequences or found.sequences,
+        gpu_layers=settings.model_gpu_layers,
     )
 
 

@@ -95,3 +95,20 @@ def foreign_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A foreign GGUF without a chat template."""
     return write_foreign(tmp_path_factory.mktemp("gguf") / "plain.gguf", "bpe", chat=None)
+
+
+def write_adapter(path: Path, seed: int, hidden: int = HIDDEN) -> Path:
+    """A random LoRA adapter for the attention of `write_foreign`'s models, strong enough to change what they write."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 4.0)
+    rng = np.random.default_rng(seed)
+    for name in ("attn_q", "attn_v", "attn_output"):
+        for part, shape in (("a", (4, hidden)), ("b", (hidden, 4))):
+            writer.add_tensor(f"blk.0.{name}.weight.lora_{part}", rng.normal(0, 1, shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
