@@ -78,14 +78,27 @@ def impressions(
     believed: Annotated[
         float | None, typer.Option(help="Least belief of what is drafted from, to see what it does")
     ] = None,
+    reports: Annotated[
+        Path | None,
+        typer.Option(help="Instead of the corpus a CSV: uid, split, MeSH, indication, findings, impression (or gzip)"),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure drafts against radiologists' impressions, beside lists of findings and the best choice there is."""
+    """Measure drafts against radiologists' impressions, beside lists of findings and the best choice there is.
+
+    Of --reports those of the split `valid`, beside the nearest neighbour in the split `train`; options of the corpus do
+    not go with it.
+    """
     from rich.console import Console
 
     from models.impression import BELIEVED_FROM
     from training.impressions import as_json, evaluate_impressions
 
+    if reports is not None:
+        if corpus or believed is not None or (split, findings) != ("held_out", "extracted"):
+            raise typer.BadParameter("--reports goes with --model and --json alone: no other option is of a CSV")
+        _radiographs(reports, model, json_file)
+        return
     some = _cases(split, corpus)
     least = BELIEVED_FROM if believed is None else believed
     if findings == "gold":
@@ -96,6 +109,25 @@ def impressions(
     if json_file:
         json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     Console().print(_table(f"{len(some)} reports, {split}, {findings} findings", rows))
+
+
+def _radiographs(reports: Path, model: Path | None, json_file: Path | None) -> None:
+    """Impressions of a CSV's reports: a table for each group."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from training.radiograph_drafts import evaluate_drafts, read_radiographies
+    from training.readers import IN_FLIGHT
+
+    some, pool = (read_radiographies(reports, name) for name in ("valid", "train"))
+    with _analyzer(model) as analyzer, _progress(len(some)) as advance:
+        groups = evaluate_drafts(some, pool, analyzer, IN_FLIGHT, advance)
+    told = {group: {name: asdict(row) for name, row in rows.items()} for group, rows in groups.items()}
+    if json_file:
+        json_file.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    for group, rows in told.items():
+        Console().print(_table(f"{reports.name}, valid: {group}", rows))
 
 
 def judge(

@@ -105,7 +105,7 @@ def answers(
 
 
 def side_by_side(
-    read: Callable[[Asked], Told], asked: Iterable[Asked], threads: int, done: Callable[[], None]
+    read: Callable[[Asked], Told], asked: Iterable[Asked], threads: int, done: Callable[[], None] = lambda: None
 ) -> list[Told]:
     """What `read` makes of each, in their order, on so many threads. done: called after each."""
     with ThreadPoolExecutor(threads) as pool:

@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import sacrebleu
-from rouge_score.rouge_scorer import RougeScorer
 
 from models.conclusion import condition_key
 from models.consistency import CONCLUDED_FROM
@@ -26,7 +24,8 @@ from models.salience import features
 from models.sections import READ, split_sections
 from training.corpus import MarkedMention, MarkedReport
 from training.evaluate import Reader
-from training.score import Counts, count, matches, total
+from training.score import count, matches, total
+from training.texts import TextRow, text_row
 
 _SAME = 0.5
 _ORDER = tuple(Certainty)
@@ -51,27 +50,17 @@ class Case:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(TextRow):
     """One way to draft: F1 against all that the impression says, and against what the findings hold of it.
 
-    precision, recall: of the first. unsupported: share of the conditions said that the report's marks do not say there
-    as surely. words: of a draft. seconds: median time of a draft, reading not counted.
+    unsupported: share of the conditions said that the report's marks do not say there as surely. seconds: median time
+    of a draft, reading not counted.
     """
 
-    f1: float
-    low: float
-    high: float
-    precision: float
-    recall: float
     held_f1: float
-    rouge1: float
-    rouge2: float
-    rouge_l: float
-    bleu: float
     unsupported: float
     said: int
-    words: float
     seconds: float
 
 
@@ -119,6 +108,11 @@ def evaluate_impressions(
         done()
     drafters = {"shipped": _shipped(believed_from), **_DRAFTERS}
     return {name: _row(some, read, drafter) for name, drafter in drafters.items()}
+
+
+def positive_in_order(findings: Sequence[Finding]) -> Impression | None:
+    """The draft that lists the positive findings in their order, each said alone; None without any."""
+    return _worded(findings, (f for f in _listed(findings) if f.certainty in _POSITIVE))
 
 
 def show_draft(case: Case, reader: Reader) -> str:
@@ -207,8 +201,7 @@ def _without(report: MarkedReport, cut: Sequence[Span]) -> MarkedReport:
 
 
 def _row(some: Sequence[Case], read: Sequence[Sequence[Finding]], drafter: Drafter) -> Row:
-    rouge = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
-    counts, held, scores, texts, seconds = [], [], [], [], []
+    named, texts, seconds = [], [], []
     said = wrong = 0
     for case, findings in zip(some, read, strict=True):
         groups = group_differential(case.report.text, split_sections(case.report.text), findings)
@@ -216,30 +209,16 @@ def _row(some: Sequence[Case], read: Sequence[Sequence[Finding]], drafter: Draft
         draft = drafter(case, findings, groups)
         seconds.append(time.perf_counter() - started)
         evidence = [findings[i] for group in draft.evidence for i in group] if draft else []
-        labels = [_mention(f) for f in evidence]
-        counts.append(count(case.impression, labels))
-        held.append(count(case.held, labels)["overlap"])
+        named.append([_mention(f) for f in evidence])
         said += len(evidence)
         wrong += sum(not is_supported(f, case.marked) for f in evidence)
         texts.append(" ".join(draft.statements) if draft else "")
-        scores.append([s.fmeasure for s in rouge.score(case.text, texts[-1]).values()])
-    summed, low_high = total(counts)["overlap"], _interval([c["overlap"] for c in counts])
-    of_held = _sum(held)
-    one, two, long = np.mean(scores, axis=0)
+    held = total(count(case.held, labels) for case, labels in zip(some, named, strict=True))
     return Row(
-        f1=summed.f1,
-        low=low_high[0],
-        high=low_high[1],
-        precision=summed.precision,
-        recall=summed.recall,
-        held_f1=of_held.f1,
-        rouge1=float(one),
-        rouge2=float(two),
-        rouge_l=float(long),
-        bleu=sacrebleu.corpus_bleu(texts, [[" ".join(c.text.split()) for c in some]]).score / 100,
+        **asdict(text_row(texts, [case.text for case in some], named, [case.impression for case in some])),
+        held_f1=held["overlap"].f1,
         unsupported=wrong / said if said else 0.0,
         said=said,
-        words=float(np.mean([len(text.split()) for text in texts])),
         seconds=float(np.median(seconds)),
     )
 
@@ -268,14 +247,17 @@ def _picked(pick: Callable[[Case, Sequence[Finding]], Iterable[Finding]]) -> Dra
     """A draft of the findings that a rule picks, in their order, each said alone."""
 
     def drafter(case: Case, findings: Sequence[Finding], groups: Sequence[DifferentialGroup]) -> Impression | None:
-        wanted = list(pick(case, _listed(findings)))
-        return word_impression(findings, (), [findings.index(f) for f in wanted])
+        return _worded(findings, pick(case, _listed(findings)))
 
     return drafter
 
 
+def _worded(findings: Sequence[Finding], wanted: Iterable[Finding]) -> Impression | None:
+    return word_impression(findings, (), [findings.index(f) for f in wanted])
+
+
 _DRAFTERS: dict[str, Drafter] = {
-    "positive findings in order": _picked(lambda _, fs: [f for f in fs if f.certainty in _POSITIVE]),
+    "positive findings in order": lambda _, findings, groups: positive_in_order(findings),
     "first three findings": _picked(lambda _, fs: fs[:3]),
     "nothing": _picked(lambda _, fs: []),
     "best choice of findings": _picked(lambda case, fs: [f for f in fs if any(_same(m, f) for m in case.impression)]),
@@ -302,19 +284,3 @@ def _words(text: str) -> list[str]:
 
 def _mention(finding: Finding) -> Mention:
     return Mention(finding.certainty, " ".join(finding.quote.split()))
-
-
-def _sum(counts: Iterable[Counts]) -> Counts:
-    summed = Counts()
-    for one in counts:
-        summed = summed.plus(one)
-    return summed
-
-
-def _interval(counts: Sequence[Counts], draws: int = 1000) -> tuple[float, float]:
-    """95 % bootstrap interval of the F1, reports drawn with replacement."""
-    table = np.array(counts)
-    picks = np.random.default_rng(0).integers(len(table), size=(draws, len(table)))
-    hit, gold, predicted = np.moveaxis(table[picks].sum(axis=1), 1, 0)
-    low, high = np.quantile(2 * hit / np.maximum(gold + predicted, 1), (0.025, 0.975))
-    return float(low), float(high)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +17,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.analyze import mentions_of
 from models.errors import ModelError, ReportError
-from models.impression import word_impression
 from models.report import Impression, Mention, Report
 from training.errors import LabelsError
 from training.evaluate import Reader, side_by_side
-from training.impressions import positive_findings
+from training.impressions import positive_in_order
 from training.radiographs import CHEST, read_rows
 from training.texts import TextRow, text_row
 
@@ -65,7 +64,7 @@ def evaluate_drafts(
     done: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, TextRow]]:
     """Rows of every way to write the impressions: on all reports, on those whose impression the pool never says, and on
-    abnormal ones. done: called after each report and each distinct text that is read, see `texts_to_read`.
+    abnormal ones; each group's name says how many. done: called after each report.
     """
     read = side_by_side(lambda one: _drafts(reader, one.report), some, threads, done)
     written = {
@@ -76,7 +75,7 @@ def evaluate_drafts(
     }
     references = [one.impression for one in some]
     distinct = sorted({text for texts in (*written.values(), references) for text in texts if text})
-    named = dict(zip(distinct, side_by_side(lambda text: _named(reader, text), distinct, threads, done), strict=True))
+    named = dict(zip(distinct, side_by_side(lambda text: _named(reader, text), distinct, threads), strict=True))
     said = {_words(one.impression) for one in pool}
     groups = {
         "all": range(len(some)),
@@ -99,3 +98,38 @@ def nearest(some: Sequence[Radiography], pool: Sequence[Radiography]) -> list[st
     table = vectorizer.fit_transform([one.asked for one in pool])
     likeness = vectorizer.transform([one.asked for one in some]) @ table.T
     return [pool[place].impression for place in likeness.toarray().argmax(axis=1)]
+
+
+def _drafts(reader: Reader, report: Report) -> tuple[str, str]:
+    """The service's draft, and the list of the positive findings; empty where nothing can be said."""
+    try:
+        analysis = reader.analyze(report)
+    except (ReportError, ModelError):
+        return "", ""
+    return _text(analysis.impression), _text(positive_in_order(analysis.findings))
+
+
+def _named(reader: Reader, text: str) -> tuple[Mention, ...]:
+    """The findings that an impression names."""
+    try:
+        return mentions_of(reader.analyze(Report("", f"IMPRESSION: {text}", CHEST)))
+    except (ReportError, ModelError):
+        return ()
+
+
+def _most_frequent(pool: Sequence[Radiography]) -> str:
+    (words, _), *_ = Counter(_words(one.impression) for one in pool).most_common(1)
+    return next(one.impression for one in pool if _words(one.impression) == words)
+
+
+def _row(texts: Sequence[str], references: Sequence[str], named: Mapping[str, Sequence[Mention]]) -> TextRow:
+    return text_row(texts, references, [named.get(t, ()) for t in texts], [named[t] for t in references])
+
+
+def _text(draft: Impression | None) -> str:
+    return " ".join(draft.statements) if draft else ""
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """What an impression says, whatever its case and stops."""
+    return tuple(re.findall(r"[a-z0-9]+", text.lower()))

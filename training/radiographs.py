@@ -15,7 +15,7 @@ from models.report import Report, StudyContext
 from training.errors import LabelsError
 from training.labels14 import Radiograph, Rules14
 
-_CHEST = StudyContext(modality="CR", body_part="chest")
+CHEST = StudyContext(modality="CR", body_part="chest")
 _PARTS = {
     "image": "EXAM",
     "indication": "INDICATION",
@@ -33,7 +33,7 @@ def read_radiographs(reports: Path, labels: Path, rules: Rules14, split: str | N
     """
     given = _labels(labels, rules)
     found: dict[str, Radiograph] = {}
-    for line, row in _rows(reports, ("uid", "findings", "impression")):
+    for line, row in read_rows(reports, ("uid", "findings", "impression")):
         if split is not None and row.get("split") != split:
             continue
         text = "\n".join(f"{head}: {row[key].strip()}" for key, head in _PARTS.items() if (row.get(key) or "").strip())
@@ -41,7 +41,7 @@ def read_radiographs(reports: Path, labels: Path, rules: Rules14, split: str | N
             continue
         if row["uid"] in found:
             raise LabelsError(f"{reports.name}, line {line}: a uid for the second time; one row a report")
-        found[row["uid"]] = Radiograph(Report(row["uid"], text, _CHEST), given[row["uid"]])
+        found[row["uid"]] = Radiograph(Report(row["uid"], text, CHEST), given[row["uid"]])
     if not found:
         raise LabelsError(f"{reports.name}: no report whose uid stands in {labels.name}; the two must be of one set")
     return list(found.values())
@@ -50,7 +50,7 @@ def read_radiographs(reports: Path, labels: Path, rules: Rules14, split: str | N
 def _labels(path: Path, rules: Rules14) -> dict[str, frozenset[str]]:
     columns = {rules.nothing: rules.nothing} | {rule.column: rule.name for rule in rules.labels}
     given: dict[str, frozenset[str]] = {}
-    for line, row in _rows(path, ("uid",)):
+    for line, row in read_rows(path, ("uid",)):
         here = {name for name in row if name in columns or name in columns.values()}
         missing = set(columns.values()) - {columns.get(name, name) for name in here}
         if missing:
@@ -64,8 +64,8 @@ def _labels(path: Path, rules: Rules14) -> dict[str, frozenset[str]]:
     return given
 
 
-def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows of a CSV with the lines they end on."""
+def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a CSV, plain or gzip, with the lines they end on. Raises LabelsError where a needed column is missing."""
     try:
         opened = gzip.open if path.open("rb").read(2) == b"\x1f\x8b" else open
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
