@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from models.analyze import Analyzer
     from training.impressions import Case
+    from training.texts import Metric
 
 Corpus = Annotated[Path | None, typer.Option(help="Folder of marked-up reports; the project's own if not given")]
 Model = Annotated[Path | None, typer.Option(help="GGUF to measure; else the one of GAMUT_MODEL")]
@@ -24,6 +25,17 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the fi
 Split = Annotated[Literal["held_out", "dev", "train"], typer.Option(help="Which reports")]
 Findings = Annotated[
     Literal["extracted", "gold"], typer.Option(help="What is drafted from: the service's own reading, or the marks")
+]
+
+
+Similarity = Annotated[
+    bool, typer.Option("--similarity", help="Also the cosine of sentence embeddings: pip install 'gamut[similarity]'")
+]
+BertScore = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also BERTScore with the encoder in this folder: pip install 'gamut[bertscore]'; fetches nothing"
+    ),
 ]
 
 
@@ -82,6 +94,8 @@ def impressions(
         Path | None,
         typer.Option(help="Instead of the corpus a CSV: uid, split, MeSH, indication, findings, impression (or gzip)"),
     ] = None,
+    similarity: Similarity = False,
+    bert_score: BertScore = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measure drafts against radiologists' impressions, beside lists of findings and the best choice there is.
@@ -92,29 +106,31 @@ def impressions(
     from rich.console import Console
 
     from models.impression import BELIEVED_FROM
-    from training.impressions import as_json, evaluate_impressions
+    from training.impressions import evaluate_impressions
 
+    metrics = _metrics(similarity, bert_score)
     if reports is not None:
         if corpus or believed is not None or (split, findings) != ("held_out", "extracted"):
-            raise typer.BadParameter("--reports goes with --model and --json alone: no other option is of a CSV")
-        _radiographs(reports, model, json_file)
+            raise typer.BadParameter(
+                "--reports: the options --split, --findings, --corpus and --believed are of the corpus"
+            )
+        _radiographs(reports, model, metrics, json_file)
         return
     some = _cases(split, corpus)
     least = BELIEVED_FROM if believed is None else believed
     if findings == "gold":
-        rows = as_json(evaluate_impressions(some, believed_from=least))
+        rows = evaluate_impressions(some, believed_from=least, metrics=metrics)
     else:
         with _analyzer(model) as analyzer, _progress(len(some)) as advance:
-            rows = as_json(evaluate_impressions(some, analyzer, advance, least))
+            rows = evaluate_impressions(some, analyzer, advance, least, metrics)
+    told = {name: row.as_json() for name, row in rows.items()}
     if json_file:
-        json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    Console().print(_table(f"{len(some)} reports, {split}, {findings} findings", rows))
+        json_file.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    Console().print(_table(f"{len(some)} reports, {split}, {findings} findings", told))
 
 
-def _radiographs(reports: Path, model: Path | None, json_file: Path | None) -> None:
+def _radiographs(reports: Path, model: Path | None, metrics: Mapping[str, Metric], json_file: Path | None) -> None:
     """Impressions of a CSV's reports: a table for each group."""
-    from dataclasses import asdict
-
     from rich.console import Console
 
     from training.radiograph_drafts import evaluate_drafts, read_radiographies
@@ -122,8 +138,8 @@ def _radiographs(reports: Path, model: Path | None, json_file: Path | None) -> N
 
     some, pool = (read_radiographies(reports, name) for name in ("valid", "train"))
     with _analyzer(model) as analyzer, _progress(len(some)) as advance:
-        groups = evaluate_drafts(some, pool, analyzer, IN_FLIGHT, advance)
-    told = {group: {name: asdict(row) for name, row in rows.items()} for group, rows in groups.items()}
+        groups = evaluate_drafts(some, pool, analyzer, IN_FLIGHT, advance, metrics)
+    told = {group: {name: row.as_json() for name, row in rows.items()} for group, rows in groups.items()}
     if json_file:
         json_file.write_text(json.dumps(told, indent=1), encoding="utf-8")
     for group, rows in told.items():
@@ -166,6 +182,16 @@ def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
             name, *(f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for row in rows.values())
         )
     return table
+
+
+def _metrics(similarity: bool, bert_score: Path | None) -> dict[str, Metric]:
+    """The further metrics that were asked for."""
+    if not similarity and bert_score is None:
+        return {}
+    from training import similarity as meaning
+
+    metrics = {"similarity": meaning.embedding_similarity()} if similarity else {}
+    return metrics | ({"bert_score": meaning.bert_score(bert_score)} if bert_score else {})
 
 
 def _cases(split: Split, corpus: Path | None) -> Sequence[Case]:

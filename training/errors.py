@@ -5,6 +5,7 @@
     |-- RecipeError      a recipe has an unknown key, a wrong value, or belongs to another stage
     |-- LabelsError      a file of label lines cannot be scored
     |-- TeacherError     an endpoint that labels reports cannot be reached, or answers with no labels
+    |-- MetricMissing    a metric whose package or weights are not installed
     |-- BaseUnusable     a base model, tokenizer or adapter that cannot be trained or joined
     `-- ExportError      the converter is missing, refuses, or its GGUF answers differently
 
@@ -34,6 +35,10 @@ class LabelsError(TrainingError):
 
 class TeacherError(TrainingError):
     """A teacher that does not answer as one."""
+
+
+class MetricMissing(TrainingError):
+    """A further metric cannot be computed on this machine."""
 
 
 class BaseUnusable(TrainingError):

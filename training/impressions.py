@@ -25,7 +25,7 @@ from models.sections import READ, split_sections
 from training.corpus import MarkedMention, MarkedReport
 from training.evaluate import Reader
 from training.score import count, matches, total
-from training.texts import TextRow, text_row
+from training.texts import Metric, TextRow, text_row
 
 _SAME = 0.5
 _ORDER = tuple(Certainty)
@@ -100,14 +100,18 @@ def evaluate_impressions(
     reader: Reader | None = None,
     done: Callable[[], None] = lambda: None,
     believed_from: float = BELIEVED_FROM,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, Row]:
-    """A row for each way to draft. reader: reads the findings; without one the marks of the corpus are taken."""
+    """A row for each way to draft. reader: reads the findings; without one the marks of the corpus are taken.
+
+    metrics: further ones (training/similarity.py), by name.
+    """
     read = []
     for case in some:
         read.append(case.marked if reader is None else reader.analyze(case.report).findings)
         done()
     drafters = {"shipped": _shipped(believed_from), **_DRAFTERS}
-    return {name: _row(some, read, drafter) for name, drafter in drafters.items()}
+    return {name: _row(some, read, drafter, metrics or {}) for name, drafter in drafters.items()}
 
 
 def positive_in_order(findings: Sequence[Finding]) -> Impression | None:
@@ -170,11 +174,6 @@ def learn_salience(some: Sequence[Case]) -> dict[str, float]:
     return {name: round(float(weight), 3) for name, weight in zip(names, weights, strict=True)}
 
 
-def as_json(rows: Mapping[str, Row]) -> dict[str, Any]:
-    """Plain values for a JSON file."""
-    return {name: asdict(row) for name, row in rows.items()}
-
-
 def _logistic_regression(table: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     weights = np.zeros(table.shape[1])
     for _ in range(15):
@@ -200,7 +199,9 @@ def _without(report: MarkedReport, cut: Sequence[Span]) -> MarkedReport:
     return replace(report, text="".join(kept), mentions=tuple(mentions))
 
 
-def _row(some: Sequence[Case], read: Sequence[Sequence[Finding]], drafter: Drafter) -> Row:
+def _row(
+    some: Sequence[Case], read: Sequence[Sequence[Finding]], drafter: Drafter, metrics: Mapping[str, Metric]
+) -> Row:
     named, texts, seconds = [], [], []
     said = wrong = 0
     for case, findings in zip(some, read, strict=True):
@@ -214,8 +215,9 @@ def _row(some: Sequence[Case], read: Sequence[Sequence[Finding]], drafter: Draft
         wrong += sum(not is_supported(f, case.marked) for f in evidence)
         texts.append(" ".join(draft.statements) if draft else "")
     held = total(count(case.held, labels) for case, labels in zip(some, named, strict=True))
+    wanted = [case.impression for case in some]
     return Row(
-        **asdict(text_row(texts, [case.text for case in some], named, [case.impression for case in some])),
+        **asdict(text_row(texts, [case.text for case in some], named, wanted, metrics)),
         held_f1=held["overlap"].f1,
         unsupported=wrong / said if said else 0.0,
         said=said,

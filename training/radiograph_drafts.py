@@ -22,7 +22,7 @@ from training.errors import LabelsError
 from training.evaluate import Reader, side_by_side
 from training.impressions import positive_in_order
 from training.radiographs import CHEST, read_rows
-from training.texts import TextRow, text_row
+from training.texts import Metric, TextRow, text_row
 
 _NOT_ABNORMAL = frozenset({"normal", "no indexing", ""})
 """What stands in the column MeSH of a normal report, and of one that nobody indexed."""
@@ -62,9 +62,11 @@ def evaluate_drafts(
     reader: Reader,
     threads: int = 1,
     done: Callable[[], None] = lambda: None,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, dict[str, TextRow]]:
     """Rows of every way to write the impressions: on all reports, on those whose impression the pool never says, and on
-    abnormal ones; each group's name says how many. done: called after each report.
+    abnormal ones; each group's name says how many. done: called after each report; metrics: further ones
+    (training/similarity.py), by name.
     """
     read = side_by_side(lambda one: _drafts(reader, one.report), some, threads, done)
     written = {
@@ -84,7 +86,7 @@ def evaluate_drafts(
     }
     return {
         f"{group}, {len(places)}": {
-            name: _row([texts[i] for i in places], [references[i] for i in places], named)
+            name: _row([texts[i] for i in places], [references[i] for i in places], named, metrics or {})
             for name, texts in written.items()
         }
         for group, places in groups.items()
@@ -122,8 +124,13 @@ def _most_frequent(pool: Sequence[Radiography]) -> str:
     return next(one.impression for one in pool if _words(one.impression) == words)
 
 
-def _row(texts: Sequence[str], references: Sequence[str], named: Mapping[str, Sequence[Mention]]) -> TextRow:
-    return text_row(texts, references, [named.get(t, ()) for t in texts], [named[t] for t in references])
+def _row(
+    texts: Sequence[str],
+    references: Sequence[str],
+    named: Mapping[str, Sequence[Mention]],
+    metrics: Mapping[str, Metric],
+) -> TextRow:
+    return text_row(texts, references, [named.get(t, ()) for t in texts], [named[t] for t in references], metrics)
 
 
 def _text(draft: Impression | None) -> str:

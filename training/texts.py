@@ -1,12 +1,13 @@
-"""How near drafted texts come to people's own: ROUGE, BLEU, and the findings that both name.
+"""How near drafted texts come to people's own: ROUGE, BLEU, the findings that both name, and further metrics.
 
 Knows texts and counts; knows no report and none of this project's models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import sacrebleu
@@ -15,13 +16,16 @@ from rouge_score.rouge_scorer import RougeScorer
 from models.report import Mention
 from training.score import count, intervals, total
 
+Metric = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+"""A score of each text by its reference, at most 1; 0 for an empty text."""
+
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRow:
     """One way to write, all figures from 0 to 1. f1, precision, recall: of the findings named, certainty-aware
-    (overlap), low and high the 95 % bootstrap interval; words: of a text.
+    (overlap), low and high the 95 % bootstrap interval; words: of a text; further: means of the metrics handed in.
     """
 
     f1: float
@@ -34,6 +38,13 @@ class TextRow:
     rouge_l: float
     bleu: float
     words: float
+    further: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        told = asdict(self)
+        further = told.pop("further")
+        return {**told, **further}
 
 
 def text_row(
@@ -41,6 +52,7 @@ def text_row(
     references: Sequence[str],
     named: Sequence[Sequence[Mention]],
     wanted: Sequence[Sequence[Mention]],
+    metrics: Mapping[str, Metric],
 ) -> TextRow:
     """Score texts by their references. named: the findings that each text names; wanted: those of its reference.
 
@@ -62,4 +74,5 @@ def text_row(
         rouge_l=float(long),
         bleu=sacrebleu.corpus_bleu(list(texts), [[" ".join(text.split()) for text in references]]).score / 100,
         words=float(np.mean([len(text.split()) for text in texts])),
+        further={name: float(np.mean(metric(texts, references))) for name, metric in metrics.items()},
     )
