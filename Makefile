@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 # llama.cpp's AMX kernels, compiled so that they do not crash (the header says why).
 export CMAKE_ARGS ?= -DCMAKE_CXX_FLAGS="-include $(CURDIR)/deploy/amx.h"
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all bench check clean
 
 demo: .venv/.serving
 	$(BIN)/gamut demo $(DEMO)
@@ -18,6 +18,10 @@ test: .venv/.testing .venv/.packages
 
 test-all: .venv/.testing .venv/.packages
 	$(BIN)/pytest -m ''
+
+bench: .venv/.testing
+	$(BIN)/gamut bench
+	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-columns=median,iqr,ops
 
 check: .venv/.testing
 	$(BIN)/ruff format --check .

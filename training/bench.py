@@ -4,7 +4,8 @@ Each system runs in a process of its own, so that memory and processor time are 
 
 - engine: the service's own windows, prompts and constraint, several reports in flight.
 - Llama with grammar: llama-cpp-python's high-level class, window after window, `(certainty ": " text newline)*`.
-- Llama free: the same without a grammar. Both write as many tokens as the engine wrote for that window.
+- Llama free: the same without a grammar. Both write as many tokens as the engine wrote for that window, its end
+  counted: a window without a mention is read as well, to find that nothing follows.
 - transformers: `generate`, one prompt at a time, on the same weights.
 - bare decode: llama_decode alone on the same prompt and answer tokens, in the best batches found: the ceiling.
 - int8 bound: two operations a parameter and token, at the speed of one large int8 multiplication.
@@ -217,16 +218,13 @@ def _high_level(model: Path, asked: Asked, tuning: Tuning, with_grammar: bool) -
     threads = tuning.contexts * tuning.threads
     llama = ll.Llama(str(model), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False)
     if not with_grammar:
-        row = _timed("Llama free", asked, lambda w: list(islice(llama.generate(w.prompt, temp=0.0), len(w.answer))))
+        row = _timed("Llama free", asked, lambda w: list(islice(llama.generate(w.prompt, temp=0.0), len(w.answer) + 1)))
     else:
         grammar = ll.LlamaGrammar.from_string(GRAMMAR, verbose=False)
         row = _timed(
             "Llama with grammar",
             asked,
-            lambda w: (
-                w.answer
-                and llama.create_completion(w.prompt, max_tokens=len(w.answer), temperature=0.0, grammar=grammar)
-            ),
+            lambda w: llama.create_completion(w.prompt, max_tokens=len(w.answer) + 1, temperature=0.0, grammar=grammar),
         )
     llama.close()
     return row
@@ -240,15 +238,13 @@ def _transformers(model: Path, asked: Asked, threads: int) -> Row:
     loaded = AutoModelForCausalLM.from_pretrained(model.parent, gguf_file=model.name, dtype=torch.float32).eval()
 
     def answer(window: Window) -> None:
-        if not window.answer:
-            return
         ids = torch.tensor([window.prompt])
         with torch.inference_mode():
             loaded.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=len(window.answer),
-                min_new_tokens=len(window.answer),
+                max_new_tokens=len(window.answer) + 1,
+                min_new_tokens=len(window.answer) + 1,
                 do_sample=False,
             )
 

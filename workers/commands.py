@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Mount this room's commands on `gamut`."""
     app.command()(up)
     app.command()(demo)
+    app.command()(load)
     app.command()(check)
     app.command()(read)
     app.command()(worker)
@@ -61,6 +62,26 @@ def demo(
 
     configure_logs("demo", "WARNING")
     raise typer.Exit(run_demo(Place(host, port, fhir_port, state), leave=leave))
+
+
+def load(
+    rate: Annotated[float, typer.Option(min=0.1, help="Reports a second")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="For how long they are filed")] = 60.0,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    fhir_port: FhirPort = 8081,
+    state: Annotated[
+        Path,
+        typer.Option(help="Folder of the chart and the logs, new, empty or an earlier load's, whose chart is deleted"),
+    ] = Path(".state/load"),
+) -> None:
+    """Run everything, file fictional reports at a steady rate, and measure how long each takes into the chart."""
+    from models.logs import configure_logs
+    from workers.demo.load import run_load
+    from workers.supervise import Place
+
+    configure_logs("load", "WARNING")
+    raise typer.Exit(run_load(Place(host, port, fhir_port, state), rate, seconds))
 
 
 def check() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
@@ -113,14 +113,9 @@ def _follow(
     open_ = {f.reference.id: f for f in filed}
     summary, until = Summary(reports=len(filed)), time.monotonic() + _PATIENCE_SECONDS
     while open_ and time.monotonic() < until and not stop.wait(_POLL_SECONDS):
-        keys = (version_key(f.reference.id, str(f.reference.version)) for f in open_.values())
-        tags = ",".join(f"{VERSION_SYSTEM}|{key}" for key in keys)
-        for provenance in client.search("Provenance", {"_tag": tags}):
-            found = open_.pop(value_of(provenance, REPORT_SYSTEM) or "", None)
-            if found is not None:
-                written = datetime.fromisoformat(provenance["meta"]["lastUpdated"])
-                summary.seconds.append((written - found.at).total_seconds())
-                _count(client, found.reference, summary)
+        for id_, seconds in written(client, list(open_.values())):
+            summary.seconds.append(seconds)
+            _count(client, open_.pop(id_).reference, summary)
         for letter in letters.list():
             if open_.pop(letter.id, None) is not None:
                 summary.dead.append(letter)
@@ -129,7 +124,17 @@ def _follow(
     return summary
 
 
-def _percentile(values: list[float], part: float) -> float:
+def written(client: FhirClient, filed: Sequence[Filed]) -> Iterator[tuple[str, float]]:
+    """Ids of those of these reports that are in the chart, and seconds from filing to chart, by the server's clock."""
+    at = {f.reference.id: f.at for f in filed}
+    keys = (version_key(f.reference.id, str(f.reference.version)) for f in filed)
+    tags = ",".join(f"{VERSION_SYSTEM}|{key}" for key in keys)
+    for provenance in client.search("Provenance", {"_tag": tags}):
+        if (id_ := value_of(provenance, REPORT_SYSTEM) or "") in at:
+            yield id_, (datetime.fromisoformat(provenance["meta"]["lastUpdated"]) - at.pop(id_)).total_seconds()
+
+
+def percentile(values: list[float], part: float) -> float:
     """The smallest value that is not below this part of them."""
     return sorted(values)[ceil(part * len(values)) - 1]
 
@@ -154,7 +159,7 @@ def _tell(summary: Summary, place: Place, console: Console) -> None:
     table.add_row("differentials", str(summary.differentials))
     table.add_row("draft impressions", str(summary.drafts))
     if summary.seconds:
-        p50, p95 = (_percentile(summary.seconds, part) for part in (0.50, 0.95))
+        p50, p95 = (percentile(summary.seconds, part) for part in (0.50, 0.95))
         table.add_row("filing to chart", f"p50 {p50:.2f} s, p95 {p95:.2f} s")
     table.add_row("failed", str(len(summary.dead) + summary.unread), style="red" if summary.failed else "")
     for letter in summary.dead:

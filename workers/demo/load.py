@@ -1,0 +1,157 @@
+"""A steady load on all of Gamut: fictional reports filed at a rate, and how long each took to come into the chart.
+
+Measures from outside, as an EHR system and a load balancer would; knows nothing of how a report is read.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import cycle, islice
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from connector.fhir import Json
+from connector.fhir.client import FhirClient
+from connector.queue import BrokerSettings, open_redis
+from connector.reference import ReportReference
+from connector.settings import FhirSettings
+from workers.dead import DeadLetters
+from workers.demo.charts import load_charts, patient_resource, report_resource, study_resource
+from workers.demo.show import Filed, percentile, written
+from workers.demo.state import empty_state
+from workers.supervise import Place, check_ports, running
+
+_FILING_THREADS = 8
+_ASKED_AT_ONCE = 40
+_PATIENCE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What became of a load. seconds: from filing to chart; answers: of the connector's /healthz meanwhile, seconds."""
+
+    filed: int
+    filing_seconds: float
+    seconds: list[float]
+    dead: int
+    answers: list[float]
+
+    @property
+    def lost(self) -> int:
+        """Reports that are neither in the chart nor a dead letter."""
+        return self.filed - len(self.seconds) - self.dead
+
+
+def run_load(place: Place, rate: float, seconds: float) -> int:
+    """Start the group, file `rate` reports a second for so long, wait for all of them, and print what became of them.
+
+    Gives the exit code: 1 where any is not in the chart. Raises GroupError, ForeignState, FhirError.
+    """
+    console, stop = Console(), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    check_ports(place)
+    empty_state(place.state)
+    with running(place, lambda line: console.print(line, style="dim", highlight=False), stop, place.state) as settings:
+        load = _measure(place, settings, rate, seconds, stop)
+    _tell(load, rate, console)
+    return 1 if load.dead or load.lost else 0
+
+
+def _measure(place: Place, settings: dict[str, str], rate: float, seconds: float, stop: threading.Event) -> Load:
+    broker = BrokerSettings(broker_url=settings["GAMUT_BROKER_URL"])
+    with FhirClient(FhirSettings(base_url=place.fhir)) as client, open_redis(broker) as keys:
+        resources = list(_resources(client, max(1, round(rate * seconds))))
+        # The first report pays for what a process does once.
+        letters = DeadLetters(keys)
+        _wait([_file(client, resources[0])], client, letters, stop)
+        with _watched(place) as answers:
+            began = time.monotonic()
+            filed = _file_all(client, resources, rate, stop)
+            filing = time.monotonic() - began
+            taken = _wait(filed, client, letters, stop)
+        return Load(len(filed), filing, taken, len(letters.list()), answers)
+
+
+def _resources(client: FhirClient, count: int) -> Iterator[Json]:
+    """So many reports, each of a study of its own; the patients are filed once."""
+    patients = [(f"Patient/{client.create(patient_resource(p))['id']}", p.reports) for p in load_charts()]
+    reports = [(who, report) for who, theirs in patients for report in theirs]
+    for who, report in islice(cycle(reports), count):
+        study = f"ImagingStudy/{client.create(study_resource(report, who))['id']}"
+        yield report_resource(report, who, study)
+
+
+def _file_all(client: FhirClient, resources: Sequence[Json], rate: float, stop: threading.Event) -> list[Filed]:
+    """File at a steady rate, however long the server takes over one."""
+    began, filing = time.monotonic(), list[Future[Filed]]()
+    with ThreadPoolExecutor(_FILING_THREADS) as pool:
+        for number, resource in enumerate(resources):
+            if stop.wait(max(0.0, began + number / rate - time.monotonic())):
+                break
+            filing.append(pool.submit(_file, client, resource))
+    return [one.result() for one in filing]
+
+
+def _file(client: FhirClient, resource: Json) -> Filed:
+    meta = (stored := client.create(resource))["meta"]
+    reference = ReportReference(str(stored["id"]), str(meta["versionId"]))
+    return Filed(reference, datetime.fromisoformat(meta["lastUpdated"]))
+
+
+def _wait(filed: Sequence[Filed], client: FhirClient, letters: DeadLetters, stop: threading.Event) -> list[float]:
+    """Seconds from filing to chart of each that comes there; the oldest are asked for first."""
+    open_, taken = {f.reference.id: f for f in filed}, list[float]()
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while open_ and time.monotonic() < until and not stop.is_set():
+        found = list(written(client, list(islice(open_.values(), _ASKED_AT_ONCE))))
+        for id_, seconds in found:
+            del open_[id_]
+            taken.append(seconds)
+        for letter in letters.list():
+            open_.pop(letter.id, None)
+        if not found:
+            stop.wait(1.0)
+    return taken
+
+
+@contextmanager
+def _watched(place: Place) -> Iterator[list[float]]:
+    """Seconds of the connector's answers, asked for twice a second for as long as the block runs."""
+    answers, over = list[float](), threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.5):
+            began = time.monotonic()
+            httpx.get(f"{place.connector}/healthz", timeout=60.0).raise_for_status()
+            answers.append(time.monotonic() - began)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            yield answers
+        finally:
+            over.set()
+        asking.result()
+
+
+def _tell(load: Load, rate: float, console: Console) -> None:
+    table = Table(show_header=False, title=f"{rate:g} reports a second")
+    table.add_row("filed", f"{load.filed} in {load.filing_seconds:.1f} s")
+    table.add_row("in the chart", str(len(load.seconds)))
+    table.add_row("dead letters, lost", f"{load.dead}, {load.lost}", style="red" if load.dead or load.lost else "")
+    if load.seconds:
+        p50, p95, most = (percentile(load.seconds, part) for part in (0.50, 0.95, 1.0))
+        table.add_row("filing to chart", f"p50 {p50:.2f} s, p95 {p95:.2f} s, longest {most:.2f} s")
+    if load.answers:
+        table.add_row("connector's answers", f"p95 {percentile(load.answers, 0.95):.3f} s")
+    console.print(table)
