@@ -9,10 +9,12 @@ ENV PATH=/opt/gamut/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 # llama.cpp's CPU code in a variant for each kind of x86-64, the best of which is loaded when the process starts: an image
 # built on a new processor runs on an old one. By default it is built for the building machine alone. The folder is compiled
 # in, and filled while the wheel is built, so that no wheel of an earlier build may stand in for it (PIP_NO_CACHE_DIR).
-ENV CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON -DGGML_BACKEND_DIR=/opt/gamut/lib/ggml"
+# amx.h says why it is included everywhere.
+ENV CMAKE_ARGS="'-DCMAKE_CXX_FLAGS=-include /app/deploy/amx.h' -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON -DGGML_BACKEND_DIR=/opt/gamut/lib/ggml"
 WORKDIR /app
 # Dependencies first, from the project's own list: they, and the compiling, are done again only when it changes.
 COPY pyproject.toml README.md ./
+COPY deploy/amx.h deploy/
 RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > needed.txt \
  && pip install --no-binary llama-cpp-python --requirement needed.txt 'setuptools>=77' \
  && ls /opt/gamut/lib/ggml/libggml-cpu-*.so
