@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from training import draft_commands
+from training.options import Corpus, JsonFile, Model, Out, Recipe
 
 if TYPE_CHECKING:
     from training.labelled import Labelled
     from training.readers import Teacher
     from training.tables import Json
 
-Recipe = Annotated[str, typer.Option(help="Recipe: a TOML file, or the name of one of training/recipes")]
-Corpus = Annotated[Path | None, typer.Option(help="Folder of marked-up reports; the project's own if not given")]
-Out = Annotated[Path, typer.Option(help="Folder of the result; a run that was stopped there goes on")]
-Model = Annotated[Path | None, typer.Option(help="GGUF to measure; else the one of GAMUT_MODEL")]
 Radiographs = Annotated[Path, typer.Option(help="CSV of reports: uid, findings, impression ... (plain or gzip)")]
 Radiographs14 = Annotated[Path, typer.Option(help="CSV of their labels: uid and a column a label")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file")]
 
 TeacherOption = Annotated[
     Literal["rules", "both"] | None, typer.Option(help="Measure the rule teacher instead of the model, or both joined")
@@ -402,7 +398,7 @@ def folds14(
     with redirect_stdout(sys.stderr), Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("labelling", total=len(rows))
         read, given = cross_validate(base, rows, marked, rules, settings, out, folds, lambda: progress.advance(task))
-    typer.echo(json.dumps(scores14([row.labels for row in read], given, rules.names), indent=1))
+    typer.echo(json.dumps(scores14(read, given, rules.names), indent=1))
 
 
 def _measure(

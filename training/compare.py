@@ -11,7 +11,6 @@ import numpy as np
 from rich.table import Table
 
 from training.errors import LabelsError
-from training.score import METRICS
 from training.tables import Json
 
 Named = tuple[str, Json]
@@ -30,7 +29,8 @@ def compare(one: Named, other: Named, draws: int = 2000, seed: int = 0) -> dict[
             f"{len(counts[0].keys() ^ counts[1].keys())} stand in one alone; evaluate both on one split"
         )
     reports = sorted(counts[0])
-    table = np.array([[[of[report][metric] for metric in METRICS] for report in reports] for of in counts])
+    metrics = list(counts[0][reports[0]])
+    table = np.array([[[of[report][metric] for metric in metrics] for report in reports] for of in counts])
     picks = np.random.default_rng(seed).integers(len(reports), size=(draws, len(reports)))
     drawn = np.array([_f1(table[:, pick].sum(axis=1)) for pick in picks])
     low, high = np.quantile(drawn[:, 1] - drawn[:, 0], (0.025, 0.975), axis=0)
@@ -46,7 +46,7 @@ def compare(one: Named, other: Named, draws: int = 2000, seed: int = 0) -> dict[
                 "low": float(low[i]),
                 "high": float(high[i]),
             }
-            for i, metric in enumerate(METRICS)
+            for i, metric in enumerate(metrics)
         },
         "costs": {name: [costs[0][name], costs[1][name]] for name in costs[0]},
     }
@@ -71,10 +71,10 @@ def _costs(evaluation: Json) -> dict[str, float | None]:
     return {
         "size, MB": size / 1e6 if size is not None else None,
         "training, minutes": trained / 60 if trained is not None else None,
-        "seconds a report": evaluation["seconds"]["mean"],
-        "tokens a report": evaluation["tokens"],
-        "ungrounded": evaluation["ungrounded"],
-        "calibration error": evaluation["calibration"]["error"],
+        "seconds a report": evaluation.get("seconds", {}).get("mean"),
+        "tokens a report": evaluation.get("tokens"),
+        "ungrounded": evaluation.get("ungrounded"),
+        "calibration error": evaluation.get("calibration", {}).get("error"),
     }
 
 

@@ -146,7 +146,7 @@ def evaluate(
         seconds=_seconds(read),
         tokens=tokens / len(read),
         model=asdict(model),
-        counts={_name(a): count(a.labelled.gold, a.predicted) for a in read},
+        counts={report_key(a.labelled.report): count(a.labelled.gold, a.predicted) for a in read},
     )
 
 
@@ -222,8 +222,9 @@ def _recall(read: Sequence[Answer], new: Callable[[str], bool]) -> Unseen:
     return Unseen(sum(c.gold for c in counts), sum(c.hit for c in counts) / max(1, sum(c.gold for c in counts)))
 
 
-def _name(answer: Answer) -> str:
-    return hashlib.sha256(answer.labelled.report.id.encode()).hexdigest()[:12]
+def report_key(report: Report) -> str:
+    """What a report is called in files of figures: the start of the SHA-256 of its id."""
+    return hashlib.sha256(report.id.encode()).hexdigest()[:12]
 
 
 def _judged(answer: Answer) -> Iterator[tuple[float, bool]]:

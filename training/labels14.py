@@ -19,7 +19,7 @@ from models.errors import ModelError, ReportError
 from models.report import Certainty, Finding, ModelIdentity, Report
 from models.terminology import Terminology
 from models.terminology.labels import LabelSet
-from training.evaluate import Reader, side_by_side
+from training.evaluate import Reader, report_key, side_by_side
 from training.score import Counts
 
 
@@ -111,7 +111,7 @@ def measure14(
     """`scores14` of what was found, and whose answers they are."""
     coded = LabelSet.read()
     given = [labels_of(findings, terminology, rules, coded) for findings in found]
-    return {**scores14([row.labels for row in rows], given, rules.names), "model": asdict(model)}
+    return {**scores14(rows, given, rules.names), "model": asdict(model)}
 
 
 def _findings(reader: Reader, row: Radiograph) -> tuple[Finding, ...]:
@@ -128,26 +128,33 @@ def _gives(rule: LabelRule, quote: str, certainty: Certainty, by_code: set[str])
 
 
 def scores14(
-    gold: Sequence[frozenset[str]], given: Sequence[frozenset[str]], names: Sequence[str], draws: int = 1000
+    rows: Sequence[Radiograph], given: Sequence[frozenset[str]], names: Sequence[str], draws: int = 1000
 ) -> dict[str, Any]:
-    """F1 of each label, over all (micro) and their mean (macro, of labels that occur), with 95 % intervals."""
+    """F1 of each label, over all (micro) and their mean (macro, of labels that occur), with 95 % intervals; and the
+    counts of each report, for `training.compare`.
+    """
+    pairs = [(row.labels, labels) for row, labels in zip(rows, given, strict=True)]
     table = np.array(
-        [[(name in g and name in p, name in g, name in p) for name in names] for g, p in zip(gold, given, strict=True)],
+        [[(name in gold and name in own, name in gold, name in own) for name in names] for gold, own in pairs],
         dtype=np.int64,
     )
     labels = {name: Counts(*map(int, table[:, i].sum(axis=0))) for i, name in enumerate(names)}
-    picks = np.random.default_rng(0).integers(len(gold), size=(draws, len(gold)))
+    picks = np.random.default_rng(0).integers(len(rows), size=(draws, len(rows)))
     drawn = np.array([_micro_macro(table[pick].sum(axis=0)) for pick in picks])
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
     micro, macro = _micro_macro(table.sum(axis=0))
     return {
-        "reports": len(gold),
+        "reports": len(rows),
         "micro": micro,
         "macro": macro,
         "intervals": {"micro": [low[0], high[0]], "macro": [low[1], high[1]]},
         "labels": {
             name: {"f1": c.f1, "precision": c.precision, "recall": c.recall, "reports": c.gold}
             for name, c in labels.items()
+        },
+        "counts": {
+            report_key(row.report): {"14 labels": sums}
+            for row, sums in zip(rows, table.sum(axis=1).tolist(), strict=True)
         },
     }
 

@@ -11,6 +11,7 @@ import pytest
 from models.report import Analysis, Certainty, Finding, ModelIdentity, Report, SectionKind, Span
 from models.terminology import Terminology
 from models.terminology.labels import LabelSet
+from training.compare import compare
 from training.errors import LabelsError
 from training.labels14 import Radiograph, findings_of, labels_of, measure14, read_rules, scores14
 from training.radiographs import read_radiographs
@@ -69,10 +70,20 @@ def test_a_pericardial_or_persistent_finding_is_no_device_and_no_pleural_fluid(t
 def test_micro_and_macro_are_those_of_the_counts() -> None:
     gold = [frozenset({"a"}), frozenset({"a", "b"}), frozenset({"c"})]
     given = [frozenset({"a"}), frozenset({"b"}), frozenset({"a"})]
-    found = scores14(gold, given, ("a", "b", "c", "never"), draws=10)
+    rows = [Radiograph(Report(str(number), "x"), labels) for number, labels in enumerate(gold)]
+    found = scores14(rows, given, ("a", "b", "c", "never"), draws=10)
     assert found["micro"] == pytest.approx(2 * 2 / (4 + 3))
     assert found["macro"] == pytest.approx((0.5 + 1.0 + 0.0) / 3)
     assert found["labels"]["a"] == {"f1": 0.5, "precision": 0.5, "recall": 0.5, "reports": 2}
+
+
+def test_two_readers_of_the_same_radiographs_are_compared_report_by_report() -> None:
+    rows = [Radiograph(Report(str(number), "x"), frozenset({"a"})) for number in range(20)]
+    all_right = scores14(rows, [frozenset({"a"})] * 20, ("a", "b"), draws=5)
+    half_wrong = scores14(rows, [frozenset({"ab"[number % 2]}) for number in range(20)], ("a", "b"), draws=5)
+    found = compare(("half", half_wrong), ("all", all_right))["metrics"]["14 labels"]
+    assert found["difference"] == pytest.approx(0.5)
+    assert 0.2 < found["low"] < 0.5 < found["high"]
 
 
 def test_tables_are_read_plain_or_packed_and_a_split_can_be_chosen(tmp_path: Path) -> None:
