@@ -1,5 +1,5 @@
-"""The sub-commands about impressions: their weights, their scores, and who judges them. Imports nothing heavy until a
-command runs.
+"""The sub-commands about impressions: their weights, their scores, who judges them, and reports written from them.
+Imports nothing heavy until a command runs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from training.options import Corpus, JsonFile, Model, Out, Recipe
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from training.impressions import Case
     from training.texts import Metric
 
-Corpus = Annotated[Path | None, typer.Option(help="Folder of marked-up reports; the project's own if not given")]
-Model = Annotated[Path | None, typer.Option(help="GGUF to measure; else the one of GAMUT_MODEL")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file")]
 Split = Annotated[Literal["held_out", "dev", "train"], typer.Option(help="Which reports")]
 Findings = Annotated[
     Literal["extracted", "gold"], typer.Option(help="What is drafted from: the service's own reading, or the marks")
@@ -45,6 +44,8 @@ def register(train: typer.Typer, measure: typer.Typer) -> None:
     train.command()(drafts)
     measure.command()(impressions)
     measure.command()(judge)
+    train.command()(report)
+    measure.command()(reports)
 
 
 def salience(
@@ -171,6 +172,58 @@ def judge(
     if json_file:
         json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     Console().print(_table(f"{len(reports)} reports, {split}, {findings} findings", rows))
+
+
+def report(
+    base: Annotated[Path, typer.Argument(help="Hugging Face folder to fine-tune, or a GGUF such as the shipped one")],
+    recipe: Recipe = "report-s",
+    corpus: Corpus = None,
+    out: Out = Path("build/report"),
+) -> None:
+    """Fine-tune a base to write a report's findings from its impression, in Alpaca form; no part of the service."""
+    from training.corpus import CORPUS, load_corpus
+    from training.qlora import QloraRecipe
+    from training.recipes import load_recipe
+    from training.report_task import train_reports
+
+    settings = load_recipe(recipe, "qlora", QloraRecipe)
+    typer.echo(str(train_reports(base, load_corpus("train", corpus or CORPUS), settings, out)))
+
+
+def reports(
+    base: Annotated[Path, typer.Argument(help="Base that was fine-tuned, a folder or a GGUF")],
+    trained: Annotated[Path, typer.Argument(help="What `gamut train report` made of it: an adapter or a model")],
+    split: Split = "dev",
+    count: Annotated[int, typer.Option(min=1, help="How many reports at most, drawn by the seed")] = 50,
+    seed: Annotated[int, typer.Option(help="Draws the reports")] = 0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Of prompt and answer together")] = 768,
+    corpus: Corpus = None,
+    model: Model = None,
+    similarity: Similarity = False,
+    bert_score: BertScore = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure findings written from impressions: ROUGE, BLEU, F1, and the impression judged by what was written."""
+    import random
+
+    from rich.console import Console
+
+    from training.corpus import CORPUS, load_corpus
+    from training.readers import IN_FLIGHT
+    from training.report_task import evaluate_reports, exchanges, write_reports
+    from training.unpack import unpack
+
+    metrics = _metrics(similarity, bert_score)
+    base = unpack(base, trained.parent / "base") if base.is_file() else base
+    some = list(exchanges(load_corpus(split, corpus or CORPUS)))
+    some = random.Random(seed).sample(some, min(count, len(some)))
+    with _progress(4 * len(some)) as advance, _analyzer(model) as analyzer:
+        written = write_reports(base, trained, some, max_tokens, advance)
+        rows = evaluate_reports(some, written, analyzer, IN_FLIGHT, advance, metrics)
+    told = {name: row.as_json() for name, row in rows.items()}
+    if json_file:
+        json_file.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    Console().print(_table(f"{len(some)} reports, {split}", told))
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:

@@ -14,8 +14,7 @@ from random import Random
 from typing import Any
 
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from models.prompt import CERTAINTY_TOKENS, END, LABELS, REPORT, context_line, write_window
 from models.report import Certainty, Report
@@ -23,7 +22,7 @@ from models.sections import READ, split_sections
 from training.corpus import MarkedReport
 from training.errors import BaseUnusable
 from training.labels14 import Radiograph, Rules14
-from training.qlora import QloraRecipe, fine_tune_rows, is_own, training_rows
+from training.qlora import QloraRecipe, fine_tune_rows, is_own, open_trained, training_rows
 from training.task import Encoder
 from training.unpack import unpack
 
@@ -105,9 +104,7 @@ def give_labels(
     done: Callable[[], None] = lambda: None,
 ) -> list[frozenset[str]]:
     """The labels that a trained model gives. trained: an adapter of the base, or a whole model."""
-    adapter = (trained / "adapter_config.json").is_file()
-    model: Any = AutoModelForCausalLM.from_pretrained(base if adapter else trained, dtype=torch.float32)
-    model = (PeftModel.from_pretrained(model, trained) if adapter else model).eval()
+    model = open_trained(base, trained)
     task = LabelTask.of(AutoTokenizer.from_pretrained(base), rules, max_tokens)
     yes, no = (task.encoder.id(_SAID[said]) for said in (True, False))
     given = []

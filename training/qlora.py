@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from peft import LoraConfig, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftModel, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
@@ -126,7 +126,20 @@ def training_rows(
             changed = augment(report, rng, lexicon) if copy else report
             for example in _examples(changed, tokenizer, recipe, rng):
                 if len(example.prompt) + len(example.completion) <= recipe.max_tokens:
-                    yield _row(example)
+                    yield as_row(example)
+
+
+def as_row(example: Example) -> dict[str, list[int]]:
+    """Token ids of prompt and completion, and where the loss counts."""
+    mask = [0] * len(example.prompt) + [1] * len(example.completion)
+    return {"input_ids": [*example.prompt, *example.completion], "completion_mask": mask}
+
+
+def open_trained(base: Path, trained: Path) -> Any:
+    """What was trained, in float32 on the CPU, to be asked. trained: an adapter of the base, or a whole model."""
+    adapter = (trained / "adapter_config.json").is_file()
+    model: Any = AutoModelForCausalLM.from_pretrained(base if adapter else trained, dtype=torch.float32)
+    return (PeftModel.from_pretrained(model, trained) if adapter else model).eval()
 
 
 def is_own(tokenizer: Any) -> bool:
@@ -141,11 +154,6 @@ def _examples(report: MarkedReport, tokenizer: Any, recipe: QloraRecipe, rng: Ra
         return
     encoder = Encoder(tokenizer.backend_tokenizer)
     yield from extraction_examples(report, encoder, rng, recipe.max_chars)
-
-
-def _row(example: Example) -> dict[str, list[int]]:
-    mask = [0] * len(example.prompt) + [1] * len(example.completion)
-    return {"input_ids": [*example.prompt, *example.completion], "completion_mask": mask}
 
 
 def _tokenizer(base: Path) -> Any:

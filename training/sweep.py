@@ -15,12 +15,11 @@ from typing import Any
 
 import optuna
 import torch
-from peft import PeftModel
 from rich.table import Table
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from training.corpus import MarkedReport
-from training.qlora import QloraRecipe, fine_tune, training_rows
+from training.qlora import QloraRecipe, fine_tune, open_trained, training_rows
 from training.unpack import unpack
 
 JUDGED = 400
@@ -99,9 +98,7 @@ def chosen(trial: optuna.Trial, recipe: QloraRecipe) -> QloraRecipe:
 
 def completion_loss(base: Path, trained: Path, rows: Sequence[dict[str, list[int]]]) -> float:
     """Mean cross-entropy of what a model must write, in nats a token. trained: an adapter of the base, or a model."""
-    adapter = (trained / "adapter_config.json").is_file()
-    model: Any = AutoModelForCausalLM.from_pretrained(base if adapter else trained, dtype=torch.float32)
-    model = (PeftModel.from_pretrained(model, trained) if adapter else model).eval()
+    model = open_trained(base, trained)
     total, count = 0.0, 0
     with torch.inference_mode():
         for row in rows:
