@@ -203,7 +203,7 @@ def reports(
     bert_score: BertScore = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure findings written from impressions: ROUGE, BLEU, F1, and the impression judged by what was written."""
+    """Measure findings written from impressions: ROUGE, BLEU, F1, and the judge, by the report's own findings."""
     import random
 
     from rich.console import Console

@@ -60,8 +60,8 @@ class Exchange(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRow(TextRow):
-    """One way to write the findings. f1: against the marks of the report's own; judged: mean score, 0 to 10, of the
-    radiologist's impression by the findings written, 0 where they say nothing that it can be judged by.
+    """One way to write the findings. f1: against the marks of the report's own; judged: mean score, 0 to 10, of what
+    was written as a conclusion from the report's own findings (models/judge.py), 0 where it says nothing to judge.
     """
 
     judged: float
@@ -137,8 +137,8 @@ def evaluate_reports(
 ) -> dict[str, ReportRow]:
     """Rows of what was written, of the impression put in its place as it stands, and of the report's own findings.
 
-    The findings of every text are those that the reader finds in it. metrics: further ones (training/similarity.py), by
-    name; done: called after each text, three times a report.
+    The findings of every text are those that the reader finds in it, beside the report's own. metrics: further ones
+    (training/similarity.py), by name; done: called after each text, three times a report.
     """
     ways = {
         "written": written,
@@ -155,15 +155,19 @@ def evaluate_reports(
     return rows
 
 
-def _read(reader: Reader, exchange: Exchange, findings: str) -> tuple[tuple[Mention, ...], float]:
-    """What findings name, and how the radiologist's impression is judged by them."""
-    text = f"FINDINGS: {findings}\nIMPRESSION: {exchange.impression}"
+def _read(reader: Reader, exchange: Exchange, written: str) -> tuple[tuple[Mention, ...], float]:
+    """What was written, read as a conclusion from the report's own findings: what it names, and how it is judged.
+
+    The other way round, the impression judged by what was written, thin nonsense would score above the original: it
+    leaves nothing to be contradicted or left out.
+    """
+    text = f"FINDINGS: {exchange.findings}\nIMPRESSION: {written}"
     try:
         found = reader.analyze(Report(exchange.id, text, exchange.context)).findings
     except (ReportError, ModelError):
         return (), 0.0
     verdict = judge(text, split_sections(text), found)
-    named = tuple(Mention(f.certainty, f.quote) for f in found if f.section in CONCLUDED_FROM)
+    named = tuple(Mention(f.certainty, f.quote) for f in found if f.section in CONCLUDING)
     return named, verdict.score if verdict else 0.0
 
 
