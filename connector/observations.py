@@ -70,6 +70,7 @@ def _finding(chart: ChartReport, condition: Condition) -> Item:
             _component(words.VERIFICATION_STATUS, words.concept(certainty.value, words.VERIFICATION[certainty])),
             _confidence(condition.finding.confidence),
             *([_component(words.LATERALITY, words.concept(side.value, words.SIDE[side]))] if side else []),
+            *_codes_found(condition),
             *_context(chart.report.context),
         ],
     }
@@ -182,9 +183,22 @@ def _pointer(chart: ChartReport, condition: Condition) -> Json:
     return {"reference": urn(chart.reference.id, "finding", condition.key)}
 
 
+def _codes(condition: Condition) -> tuple[Coding, ...]:
+    return _first(condition, lambda finding: finding.codes) or ()
+
+
 def _condition_code(condition: Condition) -> Json:
-    codes: tuple[Coding, ...] = _first(condition, lambda finding: finding.codes) or ()
-    return words.concept(_quote(condition), *(words.coding(c.system, c.code, c.display) for c in codes))
+    codings = (words.coding(c.system, c.code, c.display) for c in _codes(condition))
+    return words.concept(_quote(condition), *codings)
+
+
+def _codes_found(condition: Condition) -> list[Json]:
+    """Which codes are the words' own and which are broader ones, and how sure that is; text is refused by no server."""
+    told = "; ".join(
+        f"{c.system} {c.code}: {c.match}" + (f", {c.sure:.0%} sure" if c.sure is not None else "")
+        for c in _codes(condition)
+    )
+    return [{"code": words.CODES_FOUND, "valueString": told}] if told else []
 
 
 def _quote(condition: Condition) -> str:

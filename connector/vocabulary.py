@@ -72,6 +72,7 @@ CONFIDENCE = concept(
     coding(CODE_SYSTEM, "confidence", "Model's confidence"),
     coding(DICOM, "111012", "Certainty of Finding"),
 )
+CODES_FOUND = concept("How the codes were found", coding(CODE_SYSTEM, "codes-found", "How the codes were found"))
 DISAGREEMENT = {
     kind: concept(f"Impression and findings disagree: {kind}", coding(CODE_SYSTEM, kind.replace(" ", "-"), str(kind)))
     for kind in IssueKind

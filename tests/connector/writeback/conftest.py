@@ -41,8 +41,8 @@ TEXT = (
     "IMPRESSION: Pneumonia is suspected."
 )
 PNEUMONIA = (
-    Coding("http://snomed.info/sct", "233604007", "Pneumonia", "exact"),
-    Coding("http://hl7.org/fhir/sid/icd-10-cm", "J18.9", "Pneumonia, unspecified organism", "exact"),
+    Coding("http://snomed.info/sct", "233604007", "Pneumonia", "exact", 0.97),
+    Coding("http://hl7.org/fhir/sid/icd-10-cm", "J18.9", "Pneumonia, unspecified organism", "broader"),
 )
 LUNG = Coding("http://snomed.info/sct", "41224006", "Structure of lower lobe of left lung", "exact")
 

@@ -67,6 +67,14 @@ def test_a_condition_said_twice_is_one_observation_with_all_its_evidence(make: A
     assert pneumonia["interpretation"][0]["coding"][0]["code"] == "IND"
 
 
+def test_each_code_says_how_it_was_found_and_how_sure_that_is(make: Any) -> None:
+    items = by_text(observations(make.chart(), make.analysis()))
+    told = component(items["pneumonia"], "codes-found")["valueString"]
+    assert told == "http://snomed.info/sct 233604007: exact, 97% sure; http://hl7.org/fhir/sid/icd-10-cm J18.9: broader"
+    uncoded = next(found for found in items.values() if "coding" not in found["code"])
+    assert not [c for c in uncoded["component"] if c["code"]["text"] == "How the codes were found"]
+
+
 def test_evidence_leads_back_to_the_very_characters_of_the_report(make: Any) -> None:
     chart = make.chart()
     for item in observations(chart, make.analysis()):
