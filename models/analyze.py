@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.constraint import Quote
-from models.cues import lowered
+from models.cues import is_general, lowered
 from models.differential import group_differential
 from models.engine import Engine
 from models.errors import EmptyReport, ReportTooLong
@@ -20,6 +20,7 @@ from models.impression import Unsupported, draft_impression
 from models.reading import readings
 from models.report import (
     Analysis,
+    Certainty,
     Finding,
     Mention,
     ModelIdentity,
@@ -91,12 +92,14 @@ class Analyzer:
         read = readings(self._form, report, sections, adapter)
         # All windows at once: the engine decodes them side by side, and beside those of other reports.
         self._engine.write_all([(w.prompt, w.constraint) for reading in read for w in reading.windows], deadline)
-        return [
+        found = (
             self._finding(report, reading.section.kind, quote, reading.sentences)
             for reading in read
             for window in reading.windows
             for quote in window.quotes()
-        ]
+        )
+        # "No acute disease" denies nothing that has a name, whether the model or its own words said so.
+        return [f for f in found if f.certainty is not Certainty.ABSENT or not is_general(f.quote)]
 
     def _finding(self, report: Report, section: SectionKind, quote: Quote, ends: Sequence[Span]) -> Finding:
         span = Span(quote.start, quote.end)

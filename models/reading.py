@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from models.batch import Prompt
 from models.constraint import CopyTokens, Quote
 from models.copy_bytes import CopyBytes
-from models.cues import is_general, names_something
+from models.cues import names_something
 from models.forms import Form
 from models.prompt import Written, context_line, write_window
-from models.report import Certainty, Report, Section, Span
+from models.report import Report, Section, Span
 from models.sections import READ
 from models.windows import sentences, windows
 
@@ -39,7 +39,7 @@ class Window:
         return [
             replace(quote, start=places[quote.start], end=places[quote.end - 1] + 1)
             for quote in self.constraint.quotes
-            if _is_finding(quote.certainty, text[quote.start : quote.end])
+            if names_something(text[quote.start : quote.end])
         ]
 
 
@@ -68,7 +68,3 @@ def _windows(form: Form, report: Report, section: Section, adapter: str | None) 
         written = write_window(report.text, window.start, window.end)
         found.append(Window(written, *form.extraction(head, written, adapter)))
     return found
-
-
-def _is_finding(certainty: Certainty, quote: str) -> bool:
-    return names_something(quote) and not (certainty is Certainty.ABSENT and is_general(quote))
