@@ -43,9 +43,9 @@ def item_id(report_id: str, kind: str, key: str = "", beside: int = 0) -> str:
     return str(uuid5(_NAMESPACE, "\x1f".join((report_id, kind, key, str(beside)))))
 
 
-def model_id(sha256: str) -> str:
+def model_id(weights: str) -> str:
     """Return the UUID of the Device that stands for one model file."""
-    return str(uuid5(_NAMESPACE, f"model\x1f{sha256}"))
+    return str(uuid5(_NAMESPACE, f"model\x1f{weights}"))
 
 
 def version_key(report_id: str, version: str) -> str:

@@ -94,7 +94,7 @@ class Planner:
             return False
         device = occupant.get(_author(occupant), {}).get("identifier", {})
         wanted = {name: pointed(self._places, item.resource.get(name, [])) for name in _POINTERS}
-        return device.get("value") == self._model.sha256 and all(occupant.get(n, []) == wanted[n] for n in _POINTERS)
+        return device.get("value") == self._model.weights and all(occupant.get(n, []) == wanted[n] for n in _POINTERS)
 
     def _stand_in(self) -> set[str]:
         """The stand-in for the Provenance, which is written after all else; not its twins."""

@@ -22,7 +22,7 @@ from models.report import ModelIdentity
 
 
 def device(model: ModelIdentity, release: Release) -> Json:
-    """The model as a Device; its identifier is the sha256 of its file."""
+    """The model as a Device; its identifier is the sha256 of its file, with an adapter also of the adapter's."""
     kind, name = words.AI_DEVICE, model.name
     named = (
         {"name": [{"value": name, "type": "user-friendly-name"}], "type": [kind]}
@@ -31,10 +31,14 @@ def device(model: ModelIdentity, release: Release) -> Json:
     )
     return {
         "resourceType": "Device",
-        "id": model_id(model.sha256),
-        "identifier": [{"system": MODEL_SYSTEM, "value": model.sha256}],
+        "id": model_id(model.weights),
+        "identifier": [{"system": MODEL_SYSTEM, "value": model.weights}],
         "status": "active",
-        "version": [{"value": model.version}, {"type": {"text": "sha256"}, "value": model.sha256}],
+        "version": [
+            {"value": model.version},
+            {"type": {"text": "sha256"}, "value": model.sha256},
+            *([{"type": {"text": "sha256 of the adapter"}, "value": model.adapter}] if model.adapter else []),
+        ],
         **named,
     }
 
@@ -42,8 +46,8 @@ def device(model: ModelIdentity, release: Release) -> Json:
 def pointer(model: ModelIdentity) -> Json:
     """Point at the model's Device, and name the model too: some servers keep no Device."""
     return {
-        "reference": f"urn:uuid:{model_id(model.sha256)}",
-        "identifier": {"system": MODEL_SYSTEM, "value": model.sha256},
+        "reference": f"urn:uuid:{model_id(model.weights)}",
+        "identifier": {"system": MODEL_SYSTEM, "value": model.weights},
         "display": f"{model.name} {model.version}".strip(),
     }
 
@@ -65,7 +69,7 @@ def retraction(reference: ReportReference, targets: Sequence[str], reason: str, 
 
 def record(chart: ChartReport, model: ModelIdentity, targets: Sequence[str], degraded: Sequence[str]) -> Item:
     """What stands in for the Provenance where a server takes none: an Observation with all that came of the reading."""
-    who = f"Read from {chart.reference} by {model.name} {model.version}, sha256 {model.sha256}."
+    who = f"Read from {chart.reference} by {model.name} {model.version}, sha256 {model.weights}."
     resource = {
         "resourceType": "Observation",
         "meta": {"security": [AI_SECURITY]},

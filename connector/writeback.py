@@ -217,13 +217,13 @@ def _device(client: FhirClient, model: ModelIdentity, delivery: Delivery) -> tup
     """The model's Device where it does not stand yet: many reports share it, so it is written once."""
     if not delivery.manner.device:
         return ()
-    query = {"identifier": f"{MODEL_SYSTEM}|{model.sha256}"}
+    query = {"identifier": f"{MODEL_SYSTEM}|{model.weights}"}
     entry = Entry(
-        build(device(model, client.capability.release), client.capability.release), model_id(model.sha256), query=query
+        build(device(model, client.capability.release), client.capability.release), model_id(model.weights), query=query
     )
     with suppress(*Refusals):
         for found in client.search("Device", query):
-            if any(i.get("value") == model.sha256 for i in found.get("identifier", [])):
+            if any(i.get("value") == model.weights for i in found.get("identifier", [])):
                 delivery.places[entry.urn] = place_of(found)
                 return ()
     return (entry,)

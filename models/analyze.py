@@ -13,7 +13,7 @@ from models.constraint import Quote
 from models.cues import is_general, lowered
 from models.differential import group_differential
 from models.engine import Engine
-from models.errors import EmptyReport, ReportTooLong
+from models.errors import EmptyReport, ModelError, ReportTooLong
 from models.forms import Form, form_for
 from models.grounding import laterality_of
 from models.impression import Unsupported, draft_impression
@@ -42,7 +42,11 @@ ALL_OTHERS = "*"
 def open_analyzer(settings: ModelSettings, coding: TerminologySettings | None = None) -> Analyzer:
     """Load what reading needs. Raises ModelError, TerminologyError before any work is taken."""
     terminology = Terminology.open(settings=coding)
-    engine = Engine(settings.model, tuned(settings), settings.model_adapters)
+    try:
+        engine = Engine(settings.model, tuned(settings), settings.model_adapters)
+    except ModelError:
+        terminology.close()
+        raise
     return Analyzer(engine, terminology, settings.max_report_chars, settings.draft_unsupported)
 
 
@@ -56,6 +60,7 @@ class Analyzer:
         self._unsupported: Unsupported = unsupported
         self._form: Form = form_for(engine)
         self.identity: ModelIdentity = engine.identity
+        self.identities: tuple[ModelIdentity, ...] = tuple(engine.identities.values())
 
     @property
     def tokens_written(self) -> int:
@@ -75,7 +80,7 @@ class Analyzer:
         findings = tuple(self._findings(report, sections, adapter, deadline))
         differential = group_differential(report.text, sections, findings)
         impression = draft_impression(report.text, sections, findings, differential, self._unsupported)
-        identity = self._engine.identity_with(adapter)
+        identity = self._engine.identities[adapter]
         return Analysis(report.id, report.context, sections, findings, differential, impression, identity)
 
     def close(self) -> None:
@@ -84,7 +89,7 @@ class Analyzer:
         self._terminology.close()
 
     def _adapter_for(self, modality: str | None) -> str | None:
-        return next((name for name in (modality, ALL_OTHERS) if name in self._engine.adapters), None)
+        return next((name for name in filter(None, (modality, ALL_OTHERS)) if name in self._engine.identities), None)
 
     def _findings(
         self, report: Report, sections: Sequence[Section], adapter: str | None, deadline: float | None

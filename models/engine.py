@@ -25,6 +25,8 @@ from models.constraint import Constraint, Logits
 from models.errors import AdapterUnusable, ModelNotFound, ModelUnusable, PromptTooLong
 from models.report import ModelIdentity
 
+ADAPTER_BASE = "gamut.base.sha256"
+"""Metadata of an adapter's GGUF: SHA-256 of the model's GGUF that it is for."""
 MAX_CONTEXT = 4096
 """Tokens of prompt and answer of one sequence; a window is far shorter."""
 
@@ -33,6 +35,8 @@ _BATCH = 512
 _PREFIXES = 4
 _USUAL = 160
 """Cells that a sequence usually takes: a window of 140 characters and its answer."""
+_TURN = 8
+"""Decodes of one adapter before another's sequences have theirs: llama.cpp plans anew after each change."""
 _ABORTED = 2
 _NO_ROOM = 1
 # llama.cpp asks between any two operations whether to stop. C's strlen answers that from one byte of ours, without
@@ -65,6 +69,9 @@ class Engine:
         """adapters: LoRA GGUFs of this model by name. Raises ModelNotFound, ModelUnusable, AdapterUnusable."""
         if not path.is_file():
             raise ModelNotFound(f"no model file {path.name}: set GAMUT_MODEL to a GGUF file")
+        for file in (adapters or {}).values():
+            if not file.is_file():
+                raise AdapterUnusable(f"no adapter file {file.name}: GAMUT_MODEL_ADAPTERS names GGUF files")
         ll.llama_log_set(_SILENCE, ctypes.c_void_p(0))
         ll.llama_backend_init()
         params = ll.llama_model_default_params()
@@ -77,8 +84,11 @@ class Engine:
                 f"{path.name} cannot be loaded: no GGUF, damaged, of an unknown kind, or too large for memory"
             )
         self.identity = _identity(path, self._meta("general.name"), self._meta("general.version"))
-        self.adapters = dict(adapters or {})
-        self._loaded = {name: _load_adapter(self._model, file) for name, file in self.adapters.items()}
+        self.identities: dict[str | None, ModelIdentity] = {None: self.identity}
+        self._adapters: dict[str, ll.llama_adapter_lora_p] = {}
+        for name, file in (adapters or {}).items():
+            self.identities[name] = _with_adapter(self.identity, file)
+            self._adapters[name] = self._load_adapter(file)
         self._vocab = ll.llama_model_get_vocab(self._model)
         self.vocabulary_size = int(ll.llama_vocab_n_tokens(self._vocab))
         self.pieces = [self._piece(token) for token in range(self.vocabulary_size)]
@@ -108,10 +118,6 @@ class Engine:
         """Weights of the model."""
         return int(ll.llama_model_n_params(self._model))
 
-    def identity_with(self, adapter: str | None) -> ModelIdentity:
-        """Which weights answer a prompt with this adapter."""
-        return self.identity if adapter is None else _with_adapter(self.identity, self.adapters[adapter])
-
     def token(self, piece: str) -> int | None:
         """Id of a special token by its text, or None where the vocabulary has none."""
         ids = self.tokenize(piece, special=True)
@@ -136,7 +142,7 @@ class Engine:
         """
         for prompt, _ in asked:
             check_length(prompt, self._contexts[0].longest)
-            if prompt.adapter is not None and prompt.adapter not in self.adapters:
+            if prompt.adapter not in self.identities:
                 raise AdapterUnusable(f"no adapter {prompt.adapter} is loaded: name its GGUF in GAMUT_MODEL_ADAPTERS")
         answers = [running.written for running in self._waiting.answer(asked, deadline)]
         self.written += sum(map(len, answers))
@@ -154,10 +160,26 @@ class Engine:
             ll.llama_model_free(self._model)
             self._model = None
 
+    def _load_adapter(self, file: Path) -> ll.llama_adapter_lora_p:
+        """Load an adapter once for all contexts; the model frees it. llama.cpp itself takes one of any base that has
+        the same shape, which would read wrongly under a good name.
+        """
+        adapter = ll.llama_adapter_lora_init(self._model, str(file).encode())
+        buffer = ctypes.create_string_buffer(65)
+        if adapter:
+            ll.llama_adapter_meta_val_str(adapter, ADAPTER_BASE.encode(), buffer, len(buffer))
+        if buffer.value == self.identity.sha256.encode():
+            return adapter
+        ll.llama_model_free(self._model)
+        raise AdapterUnusable(
+            f"{file.name} is no adapter of this model: no GGUF of a LoRA adapter, damaged, or exported for other "
+            "weights; `gamut train export-adapter` makes one for the GGUF that it is given"
+        )
+
     def _open(self, tuning: Tuning) -> None:
         self._waiting = Waiting(tuning.contexts, self._interrupt)
         for number in range(tuning.contexts):
-            context = _Context(self._model, self._loaded, self.vocabulary_size, tuning, number, self._waiting)
+            context = _Context(self._model, self._adapters, self.vocabulary_size, tuning, number, self._waiting)
             self._contexts.append(context)
         for context in self._contexts:
             context.start()
@@ -201,6 +223,7 @@ class _Context:
         self._number, self._waiting, self._tuning = number, waiting, tuning
         self._adapters = adapters
         self._adapter: str | None = None
+        self._turn_left = 0
         self._vocabulary_size = vocabulary_size
         params = ll.llama_context_default_params()
         params.n_ctx = max(self.longest, tuning.sequences * _USUAL)
@@ -245,7 +268,7 @@ class _Context:
             for running in joined:
                 running.seq = self._free.pop()
                 self._active.append(running)
-                self._go_on(running, lambda one: one.look_ahead(self._guesses()))
+                self._go_on(running, lambda one: one.look_ahead(self._guesses(one)))
             for running in [one for one in self._active if one.group.over]:
                 self._leave(running)
             if self._active:
@@ -260,9 +283,10 @@ class _Context:
             not (self._active or before) or cells + len(running.tokens) + _USUAL // 2 <= self._cells
         )
 
-    def _guesses(self) -> int:
+    def _guesses(self, running: Running) -> int:
         """How many tokens are guessed of each sequence: none where the decode is large enough without."""
-        return min(self._tuning.guesses, self._tuning.small // max(1, len(self._active)))
+        beside = sum(one.adapter == running.adapter for one in self._active)
+        return min(self._tuning.guesses, self._tuning.small // max(1, beside))
 
     def _decode(self) -> None:
         self._batch.clear()
@@ -289,17 +313,25 @@ class _Context:
             self._settle(parts)
 
     def _next_turn(self) -> list[Running]:
-        """The sequences of one adapter, which holds for a whole decode; the adapters take turns."""
+        """The sequences of one adapter, which holds for a whole decode; the adapters take turns of some decodes."""
         names = sorted({one.adapter or "" for one in self._active})
-        name = next((name for name in names if name > (self._adapter or "")), names[0]) or None
-        if name != self._adapter:
-            used = [self._adapters[name]] if name else []
-            pointers = (ll.llama_adapter_lora_p_ctypes * len(used))(*used)
-            ll.llama_set_adapters_lora(
-                self._context, pointers, len(used), (ctypes.c_float * len(used))(*[1.0] * len(used))
-            )
-            self._adapter = name
-        return [one for one in self._active if one.adapter == name]
+        self._turn_left -= 1
+        if self._turn_left < 0 or (self._adapter or "") not in names:
+            self._turn_left = _TURN
+            self._use(next((name for name in names if name > (self._adapter or "")), names[0]) or None)
+        return [one for one in self._active if one.adapter == self._adapter]
+
+    def _use(self, adapter: str | None) -> None:
+        if adapter == self._adapter:
+            return
+        used = [] if adapter is None else [self._adapters[adapter]]
+        pointers, scales = (
+            (ll.llama_adapter_lora_p_ctypes * len(used))(*used),
+            (ctypes.c_float * len(used))(*[1.0] * len(used)),
+        )
+        if ll.llama_set_adapters_lora(self._context, pointers, len(used), scales):
+            raise ModelUnusable("llama.cpp could not put an adapter before the model")
+        self._adapter = adapter
 
     def _share_beginnings(self, turn: Sequence[Running]) -> dict[_Beginning, list[Running]]:
         """Copy the beginnings that stand in memory; put the others into the batch once, for all that begin so."""
@@ -341,7 +373,7 @@ class _Context:
             return True
         if running.cached < decoded:
             ll.llama_memory_seq_rm(self._memory, running.seq, running.cached, -1)
-        return running.look_ahead(self._guesses())
+        return running.look_ahead(self._guesses(running))
 
     def _go_on(self, running: Running, step: Callable[[Running], bool]) -> None:
         """Let a sequence take a step, and leave when it has ended or failed."""
@@ -508,21 +540,9 @@ def _identity(path: Path, name: str, version: str) -> ModelIdentity:
 
 
 def _with_adapter(base: ModelIdentity, file: Path) -> ModelIdentity:
+    """Taken when the adapter is loaded: the file may change while the process runs."""
     digest = digest_of(file)
-    both = hashlib.sha256(f"{base.sha256}{digest}".encode()).hexdigest()
-    return ModelIdentity(f"{base.name} + {file.stem}", f"{base.version}+{digest[:12]}", both)
-
-
-def _load_adapter(model: ll.llama_model_p, file: Path) -> ll.llama_adapter_lora_p:
-    """Load an adapter once for all contexts; the model frees it."""
-    if not file.is_file():
-        raise AdapterUnusable(f"no adapter file {file.name}: GAMUT_MODEL_ADAPTERS names GGUF files")
-    adapter = ll.llama_adapter_lora_init(model, str(file).encode())
-    if not adapter:
-        raise AdapterUnusable(
-            f"{file.name} cannot be loaded beside this model: no GGUF of a LoRA adapter, damaged, or of another model"
-        )
-    return adapter
+    return ModelIdentity(f"{base.name} + {file.stem}", f"{base.version}+{digest[:12]}", base.sha256, digest)
 
 
 def digest_of(path: Path) -> str:

@@ -158,11 +158,17 @@ class Impression:
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which weights answered. sha256: of the GGUF file, hexadecimal; with an adapter, of both files' digests."""
+    """Which weights answered. sha256: of the GGUF file, hexadecimal; adapter: that of the LoRA adapter's, if any."""
 
     name: str
     version: str
     sha256: str
+    adapter: str | None = None
+
+    @property
+    def weights(self) -> str:
+        """One value that stands for exactly these weights."""
+        return self.sha256 if self.adapter is None else f"{self.sha256}-{self.adapter}"
 
 
 @dataclass(frozen=True, slots=True)

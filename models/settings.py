@@ -6,11 +6,13 @@ Each room owns its own settings class; this module only knows how to load one an
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSetting
 
 from models.errors import GamutError
 
@@ -33,6 +35,11 @@ def load(cls: type[Settings]) -> Settings:
         raise SettingsError("GAMUT_SECRETS_DIR is not a folder")
     try:
         return cls(_secrets_dir=secrets)
+    except UnreadableSetting as error:
+        # A variable that must hold JSON and does not; pydantic names the field and its source.
+        field = re.search(r'field "(\w+)"', str(error))
+        prefix = str(cls.model_config.get("env_prefix", ""))
+        raise SettingsError(f"wrong settings: {prefix}{field[1] if field else ''}".upper() + ": must be JSON") from None
     except ValidationError as error:
         prefix = str(cls.model_config.get("env_prefix", ""))
         problems = error.errors(include_input=False, include_context=False, include_url=False)
@@ -52,7 +59,7 @@ class ModelSettings(BaseSettings):
     model_threads: int = Field(0, ge=0, le=256, description="threads of each context; 0: measured")
     model_sequences: int = Field(0, ge=0, le=256, description="prompts in one decode of a context; 0: measured")
     model_gpu_layers: int = Field(-1, ge=-1, description="layers on a GPU, where llama.cpp was built for one; -1: all")
-    model_adapters: dict[str, Path] = Field(
+    model_adapters: dict[Annotated[str, StringConstraints(pattern=r"^([A-Z]{2,16}|\*)$")], Path] = Field(
         {},
         description="LoRA adapters (GGUF) as JSON: the DICOM modality that each reads, or * for all others, "
         'and its file, as in {"CT": "ct.gguf"}',

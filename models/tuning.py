@@ -39,24 +39,23 @@ def tuned(settings: ModelSettings) -> Tuning:
     """The best way to use the machine, with what the settings say in its place. Raises ModelNotFound."""
     if not settings.model.is_file():
         raise ModelNotFound(f"no model file {settings.model.name}: set GAMUT_MODEL to a GGUF file")
-    found = remembered(settings.model, _cache())
+    found = remembered(settings.model, _cache(), settings.model_gpu_layers)
     return replace(
         found,
         contexts=settings.model_contexts or found.contexts,
         threads=settings.model_threads or found.threads,
         sequences=settings.model_sequences or found.sequences,
-        gpu_layers=settings.model_gpu_layers,
     )
 
 
-def remembered(model: Path, cache: Path) -> Tuning:
+def remembered(model: Path, cache: Path, gpu_layers: int = -1) -> Tuning:
     """What was measured before for this model, machine and build of llama.cpp; else measured now, and kept in `cache`
     where that can be written.
     """
-    key = _key(model)
+    key = f"{_key(model)} {gpu_layers}"
     known = _read(cache)
     if key not in known:
-        known[key] = asdict(measure(model))
+        known[key] = asdict(measure(model, gpu_layers))
         try:
             cache.parent.mkdir(parents=True, exist_ok=True)
             part = cache.with_suffix(f".{os.getpid()}")
@@ -67,11 +66,12 @@ def remembered(model: Path, cache: Path) -> Tuning:
     return Tuning(**known[key])
 
 
-def measure(model: Path) -> Tuning:
+def measure(model: Path, gpu_layers: int = -1) -> Tuning:
     """Try each kind of kernels in a process of its own, and give the fastest that answers as the plain one does."""
-    plain, packed = _probe(model, packed=False), _probe(model, packed=True)
+    first = replace(_first(model), gpu_layers=gpu_layers)
+    plain, packed = _probe(model, first), _probe(model, replace(first, packed=True))
     if plain is None:
-        return _first(model)
+        return first
     if packed is None or packed.rate < plain.rate or not _agree(packed.logits, plain.logits):
         return plain.tuning
     return packed.tuning
@@ -85,9 +85,9 @@ class Probe(NamedTuple):
     logits: list[float]
 
 
-def _probe(model: Path, packed: bool) -> Probe | None:
+def _probe(model: Path, first: Tuning) -> Probe | None:
     """None where llama.cpp did not survive it, or took far too long."""
-    command = [sys.executable, "-m", "models.tuning", str(model), "packed" if packed else "plain"]
+    command = [sys.executable, "-m", "models.tuning", str(model), json.dumps(asdict(first))]
     try:
         done = subprocess.run(  # noqa: S603
             command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True, timeout=_PROBE_LIMIT
@@ -148,9 +148,8 @@ def _rate(engine: Engine) -> float:
     return answered / taken
 
 
-def try_all(model: Path, packed: bool) -> Probe:
+def try_all(model: Path, first: Tuning) -> Probe:
     """What the process of its own does. Raises ModelUnusable."""
-    first = replace(_first(model), packed=packed)
     engine, asked = Engine(model, first), _Eight()
     engine.write(_prompts(engine.vocabulary_size, 1)[0].tokens, asked)
     rates: dict[Tuning, float] = {}
@@ -200,5 +199,5 @@ def _read(cache: Path) -> dict[str, dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    found = try_all(Path(sys.argv[1]), sys.argv[2] == "packed")
+    found = try_all(Path(sys.argv[1]), Tuning(**json.loads(sys.argv[2])))
     print(json.dumps([asdict(found.tuning), found.rate, found.logits]))

@@ -216,7 +216,14 @@ def _timed(system: str, asked: Asked, answer: Callable[[Window], object], settin
 def _high_level(model: Path, asked: Asked, tuning: Tuning, with_grammar: bool) -> Row:
     _load_alike(tuning)
     threads = tuning.contexts * tuning.threads
-    llama = ll.Llama(str(model), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False)
+    llama = ll.Llama(
+        str(model),
+        n_ctx=2048,
+        n_threads=threads,
+        n_threads_batch=threads,
+        n_gpu_layers=tuning.gpu_layers,
+        verbose=False,
+    )
     if not with_grammar:
         row = _timed("Llama free", asked, lambda w: list(islice(llama.generate(w.prompt, temp=0.0), len(w.answer) + 1)))
     else:
@@ -350,6 +357,6 @@ _SILENCE = ll.llama_log_callback(lambda level, text, data: None)
 def _load_alike(tuning: Tuning) -> None:
     """Have every model loaded for the engine's kernels: `Llama` takes AMX even where it crashes (deploy/amx.h)."""
     params = ll.llama_model_default_params()
-    params.use_extra_bufts = tuning.packed
+    params.use_extra_bufts, params.n_gpu_layers = tuning.packed, tuning.gpu_layers
     for module in (ll, ll.llama_cpp):
         module.llama_model_default_params = lambda: params

@@ -235,13 +235,14 @@ def export(
 def export_adapter(
     model: Annotated[Path, typer.Argument(help="Folder of the base that the adapter was trained on")],
     adapter: Annotated[Path, typer.Argument(help="Folder of the adapter")],
+    beside: Annotated[Path, typer.Option(help="GGUF of the base, beside which alone it will be loaded")],
     out: Annotated[Path, typer.Option(help="GGUF of the adapter to write")],
     converter: Annotated[Path | None, typer.Option(help="Checkout of llama.cpp; else its source is fetched")] = None,
 ) -> None:
     """Write an adapter alone as a GGUF, to be loaded beside the GGUF of its base."""
     from training.converter import convert_adapter, find_converter
 
-    convert_adapter(find_converter(converter), model, adapter, out)
+    convert_adapter(find_converter(converter), model, adapter, out, beside)
     typer.echo(f"{out}  {out.stat().st_size / 1e6:.1f} MB")
 
 

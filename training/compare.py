@@ -22,14 +22,18 @@ def compare(one: Named, other: Named, draws: int = 2000, seed: int = 0) -> dict[
     Raises LabelsError where the two are not of the same reports.
     """
     names, evaluations = (one[0], other[0]), (one[1], other[1])
-    counts = [evaluation["counts"] for evaluation in evaluations]
+    counts = [evaluation.get("counts", {}) for evaluation in evaluations]
+    if not all(counts):
+        raise LabelsError(f"{names[0]} or {names[1]} holds no counts of single reports: evaluate it again")
     if counts[0].keys() != counts[1].keys():
         raise LabelsError(
             f"{names[0]} and {names[1]} are not of the same reports: "
             f"{len(counts[0].keys() ^ counts[1].keys())} stand in one alone; evaluate both on one split"
         )
     reports = sorted(counts[0])
-    metrics = list(counts[0][reports[0]])
+    metrics = [name for name in counts[0][reports[0]] if name in counts[1][reports[0]]]
+    if not metrics:
+        raise LabelsError(f"{names[0]} and {names[1]} share no metric: compare evaluations of one kind")
     table = np.array([[[of[report][metric] for metric in metrics] for report in reports] for of in counts])
     picks = np.random.default_rng(seed).integers(len(reports), size=(draws, len(reports)))
     drawn = np.array([_f1(table[:, pick].sum(axis=1)) for pick in picks])

@@ -16,6 +16,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import gguf
+from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
+
+from models.engine import ADAPTER_BASE, digest_of
 from training.errors import ExportError
 
 SCRIPT = "convert_hf_to_gguf.py"
@@ -50,12 +54,27 @@ def convert(converter: Path, model: Path, target: Path, metadata: Mapping[str, s
         _run(converter / SCRIPT, splitting_rule(model) or "-", arguments, target)
 
 
-def convert_adapter(converter: Path, model: Path, adapter: Path, target: Path) -> None:
-    """Write a LoRA adapter as a GGUF of its own in half precision. model: its base's folder. Raises ExportError."""
+def convert_adapter(converter: Path, model: Path, adapter: Path, target: Path, beside: Path) -> None:
+    """Write a LoRA adapter as a GGUF of its own in half precision, for one GGUF of its base alone.
+
+    model: its base's folder; beside: the GGUF that it will be loaded with. Raises ExportError.
+    """
+    if not beside.is_file():
+        raise ExportError(f"{beside}: no such file; give the GGUF of the base that serves")
     if not (adapter / "adapter_config.json").is_file():
         raise ExportError(f"{adapter}: no adapter_config.json; give the folder of an adapter that `train qlora` wrote")
     arguments = [str(adapter), "--base", str(model), "--outfile", str(target), "--outtype", "f16"]
     _run(converter / _ADAPTER_SCRIPT, "-", arguments, target)
+    _stamp(target, ADAPTER_BASE, digest_of(beside))
+
+
+def _stamp(path: Path, key: str, value: str) -> None:
+    """Add a line of metadata to a GGUF."""
+    part = path.with_suffix(".part")
+    reader = gguf.GGUFReader(path)
+    writer = gguf.GGUFWriter(part, reader.get_field(gguf.Keys.General.ARCHITECTURE).contents())
+    copy_with_new_metadata(reader, writer, {key: MetadataDetails(gguf.GGUFValueType.STRING, value)}, [])
+    part.replace(path)
 
 
 def _run(script: Path, pre: str, arguments: Sequence[str], target: Path) -> None:

@@ -82,8 +82,8 @@ def opened(settings: ModelSettings, teacher: Teacher | None = None) -> Iterator[
 
 
 def model_settings(model: Path | None) -> ModelSettings:
-    """The service's settings, with another GGUF where one is given."""
-    settings = load(ModelSettings)
+    """The service's settings, with another GGUF where one is given; without adapters, which are measured merged."""
+    settings = load(ModelSettings).model_copy(update={"model_adapters": {}})
     return settings.model_copy(update={"model": model}) if model else settings
 
 

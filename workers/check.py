@@ -71,10 +71,9 @@ def _model() -> str:
 
     analyzer = open_analyzer(settings)
     try:
-        identity = analyzer.identity
+        return "; ".join(f"{one.name} {one.version}, sha256 {one.sha256[:12]}" for one in analyzer.identities)
     finally:
         analyzer.close()
-    return f"{identity.name} {identity.version}, sha256 {identity.sha256[:12]}"
 
 
 def _terminology() -> str:

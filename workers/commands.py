@@ -51,7 +51,9 @@ def demo(
     fhir_port: FhirPort = 8081,
     state: Annotated[
         Path,
-        typer.Option(help="Folder of the chart and the logs, new, empty or an earlier demo's, whose chart is deleted"),
+        typer.Option(
+            help="Folder of the chart and the logs, new, empty, or of an earlier demo or load, whose chart is deleted"
+        ),
     ] = Path(".state/demo"),
     leave: Annotated[bool, typer.Option("--exit", help="End after the summary: 0, or 1 if anything failed")] = False,
 ) -> None:
@@ -72,7 +74,9 @@ def load(
     fhir_port: FhirPort = 8081,
     state: Annotated[
         Path,
-        typer.Option(help="Folder of the chart and the logs, new, empty or an earlier load's, whose chart is deleted"),
+        typer.Option(
+            help="Folder of the chart and the logs, new, empty, or of an earlier load or demo, whose chart is deleted"
+        ),
     ] = Path(".state/load"),
 ) -> None:
     """Run everything, file fictional reports at a steady rate, and measure how long each takes into the chart."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def _analysis(analysis: Analysis) -> dict[str, Any]:
         "findings": [_finding(finding) for finding in analysis.findings],
         "differential": [{"for": group.finding, "candidates": group.candidates} for group in analysis.differential],
         "impression": analysis.impression.text if analysis.impression else None,
-        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "model": {name: value for name, value in asdict(model).items() if value is not None},
     }
 
 

@@ -61,7 +61,8 @@ def worker() -> int:
             metrics=metrics,
             deadline_seconds=broker.deadline_seconds,
         )
-        log.info("worker begins", extra={"model": analyzer.identity.name, "sha256": analyzer.identity.sha256})
+        for identity in analyzer.identities:
+            log.info("worker begins", extra={"model": identity.name, "sha256": identity.weights})
         return run_worker(broker, settings, handler, ledger)
 
 

@@ -82,6 +82,13 @@ def test_the_image_runs_as_nobody_in_particular_and_on_any_processor() -> None:
     assert not any("torch" in line for line in lines if line.startswith("RUN"))
 
 
+def test_the_build_is_given_every_file_that_the_image_copies() -> None:
+    let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for name in " ".join(copied).split():
+        assert name == "." or any(name == kept or name.startswith(f"{kept}/") for kept in let_through)
+
+
 def test_prometheus_looks_where_the_services_show_their_metrics() -> None:
     jobs = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())["scrape_configs"]
     targets = {target for job in jobs for config in job.get("static_configs", []) for target in config["targets"]}

@@ -8,6 +8,8 @@ import gguf
 import numpy as np
 import pytest
 
+from models.engine import ADAPTER_BASE, digest_of
+
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -97,11 +99,12 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_foreign(tmp_path_factory.mktemp("gguf") / "plain.gguf", "bpe", chat=None)
 
 
-def write_adapter(path: Path, seed: int, hidden: int = HIDDEN) -> Path:
+def write_adapter(path: Path, base: Path, seed: int, hidden: int = HIDDEN) -> Path:
     """A random LoRA adapter for the attention of `write_foreign`'s models, strong enough to change what they write."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
+    writer.add_string(ADAPTER_BASE, digest_of(base))
     writer.add_float32("adapter.lora.alpha", 4.0)
     rng = np.random.default_rng(seed)
     for name in ("attn_q", "attn_v", "attn_output"):

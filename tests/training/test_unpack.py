@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import llama_cpp as ll
 import pytest
 from transformers import AutoTokenizer
 
+from models.engine import Engine, digest_of
 from training.agreement import agree, check_tokens, gguf_greedy, transformers_greedy
 from training.converter import convert, convert_adapter
 from training.corpus import CORPUS, load_corpus, of_modalities
@@ -75,14 +74,14 @@ def test_an_adapter_becomes_a_gguf_that_llama_cpp_loads_beside_its_base(
 ) -> None:
     adapter = fine_tune(tiny, REPORTS, RECIPE, tmp_path / "run")
     target = tmp_path / "adapter.gguf"
-    convert_adapter(converter, tiny, adapter, target)
-    model = ll.llama_model_load_from_file(str(gguf).encode(), ll.llama_model_default_params())
-    try:
-        assert ctypes.cast(ll.llama_adapter_lora_init(model, str(target).encode()), ctypes.c_void_p).value
-    finally:
-        ll.llama_model_free(model)
+    convert_adapter(converter, tiny, adapter, target, gguf)
+    engine = Engine(gguf, adapters={"CT": target})
+    assert engine.identities["CT"].adapter == digest_of(target)
+    engine.close()
     with pytest.raises(ExportError, match=r"adapter_config\.json"):
-        convert_adapter(converter, tiny, tiny, target)
+        convert_adapter(converter, tiny, tiny, target, gguf)
+    with pytest.raises(ExportError, match=r"none\.gguf"):
+        convert_adapter(converter, tiny, adapter, target, tmp_path / "none.gguf")
 
 
 def test_an_adapter_can_learn_from_one_modality_alone() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,17 +38,19 @@ _PATIENCE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What became of a load. seconds: from filing to chart; answers: of the connector's /healthz meanwhile, seconds."""
+    """What became of a load. seconds: from filing to chart; answers: of the connector's /healthz meanwhile, seconds,
+    None for one that failed.
+    """
 
     filed: int
     filing_seconds: float
     seconds: list[float]
     dead: int
-    answers: list[float]
+    answers: list[float | None]
 
     @property
-    def lost(self) -> int:
-        """Reports that are neither in the chart nor a dead letter."""
+    def missing(self) -> int:
+        """Reports that were neither in the chart nor a dead letter when the waiting ended."""
         return self.filed - len(self.seconds) - self.dead
 
 
@@ -64,7 +67,7 @@ def run_load(place: Place, rate: float, seconds: float) -> int:
     with running(place, lambda line: console.print(line, style="dim", highlight=False), stop, place.state) as settings:
         load = _measure(place, settings, rate, seconds, stop)
     _tell(load, rate, console)
-    return 1 if load.dead or load.lost else 0
+    return 1 if load.dead or load.missing else 0
 
 
 def _measure(place: Place, settings: dict[str, str], rate: float, seconds: float, stop: threading.Event) -> Load:
@@ -78,8 +81,8 @@ def _measure(place: Place, settings: dict[str, str], rate: float, seconds: float
             began = time.monotonic()
             filed = _file_all(client, resources, rate, stop)
             filing = time.monotonic() - began
-            taken = _wait(filed, client, letters, stop)
-        return Load(len(filed), filing, taken, len(letters.list()), answers)
+            taken, dead = _wait(filed, client, letters, stop)
+        return Load(len(filed), filing, taken, dead, answers)
 
 
 def _resources(client: FhirClient, count: int) -> Iterator[Json]:
@@ -108,50 +111,58 @@ def _file(client: FhirClient, resource: Json) -> Filed:
     return Filed(reference, datetime.fromisoformat(meta["lastUpdated"]))
 
 
-def _wait(filed: Sequence[Filed], client: FhirClient, letters: DeadLetters, stop: threading.Event) -> list[float]:
-    """Seconds from filing to chart of each that comes there; the oldest are asked for first."""
-    open_, taken = {f.reference.id: f for f in filed}, list[float]()
+def _wait(
+    filed: Sequence[Filed], client: FhirClient, letters: DeadLetters, stop: threading.Event
+) -> tuple[list[float], int]:
+    """Seconds from filing to chart of each that comes there, and how many became dead letters."""
+    open_, taken, dead = deque(filed), list[float](), 0
     until = time.monotonic() + _PATIENCE_SECONDS
     while open_ and time.monotonic() < until and not stop.is_set():
-        found = list(written(client, list(islice(open_.values(), _ASKED_AT_ONCE))))
-        for id_, seconds in found:
-            del open_[id_]
-            taken.append(seconds)
-        for letter in letters.list():
-            open_.pop(letter.id, None)
+        asked = [open_.popleft() for _ in range(min(_ASKED_AT_ONCE, len(open_)))]
+        found = dict(written(client, asked))
+        taken += found.values()
+        gone = found.keys() | {letter.id for letter in letters.list()}
+        dead += sum(f.reference.id in gone and f.reference.id not in found for f in asked)
+        # Those that are not there yet wait behind the others, so that none hides another.
+        open_.extend(f for f in asked if f.reference.id not in gone)
         if not found:
             stop.wait(1.0)
-    return taken
+    return taken, dead
 
 
 @contextmanager
-def _watched(place: Place) -> Iterator[list[float]]:
-    """Seconds of the connector's answers, asked for twice a second for as long as the block runs."""
-    answers, over = list[float](), threading.Event()
+def _watched(place: Place) -> Iterator[list[float | None]]:
+    """Seconds of the connector's answers, asked for twice a second while the block runs; None for a failure."""
+    answers, over = list[float | None](), threading.Event()
 
-    def ask() -> None:
+    def ask(client: httpx.Client) -> None:
         while not over.wait(0.5):
             began = time.monotonic()
-            httpx.get(f"{place.connector}/healthz", timeout=60.0).raise_for_status()
-            answers.append(time.monotonic() - began)
+            try:
+                client.get(f"{place.connector}/healthz").raise_for_status()
+                answers.append(time.monotonic() - began)
+            except httpx.HTTPError:
+                answers.append(None)
 
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(ask)
+    with httpx.Client(timeout=60.0, trust_env=False) as client, ThreadPoolExecutor(1) as pool:
+        pool.submit(ask, client)
         try:
             yield answers
         finally:
             over.set()
-        asking.result()
 
 
 def _tell(load: Load, rate: float, console: Console) -> None:
     table = Table(show_header=False, title=f"{rate:g} reports a second")
     table.add_row("filed", f"{load.filed} in {load.filing_seconds:.1f} s")
     table.add_row("in the chart", str(len(load.seconds)))
-    table.add_row("dead letters, lost", f"{load.dead}, {load.lost}", style="red" if load.dead or load.lost else "")
+    table.add_row(
+        "dead letters, not there yet", f"{load.dead}, {load.missing}", style="red" if load.dead or load.missing else ""
+    )
     if load.seconds:
         p50, p95, most = (percentile(load.seconds, part) for part in (0.50, 0.95, 1.0))
         table.add_row("filing to chart", f"p50 {p50:.2f} s, p95 {p95:.2f} s, longest {most:.2f} s")
-    if load.answers:
-        table.add_row("connector's answers", f"p95 {percentile(load.answers, 0.95):.3f} s")
+    if answered := [seconds for seconds in load.answers if seconds is not None]:
+        failed = len(load.answers) - len(answered)
+        table.add_row("connector's answers", f"p95 {percentile(answered, 0.95):.3f} s, {failed} failed")
     console.print(table)

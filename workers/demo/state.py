@@ -22,7 +22,8 @@ def empty_state(state: Path) -> None:
     marker = state / MARKER
     if state.exists() and not (state.is_dir() and (marker.is_file() or not any(state.iterdir()))):
         raise ForeignState(
-            f"{state} was not made by `gamut demo`, which empties its folder: name a new or empty one with --state"
+            f"{state} was not made by `gamut demo` or `gamut load`, which empty their folder: "
+            "name a new or empty one with --state"
         )
     state.mkdir(parents=True, exist_ok=True)
     marker.touch()

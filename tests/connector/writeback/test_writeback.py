@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connector import provenance
 from connector.errors import FhirConflict, PartialWrite, ReportMoved, SubjectChanged, SubjectMissing
 from connector.identity import ITEM_SYSTEM, is_ours, value_of
 from connector.reference import ReportReference
@@ -374,3 +375,11 @@ def test_the_set_of_an_r5_server_is_r5(make: Any, settings: Any) -> None:
 def test_an_analysis_is_never_written_for_a_report_of_unknown_version(fhir: Any, make: Any, settings: Any) -> None:
     with pytest.raises(SubjectMissing):
         write(fhir, replace(make.chart(), reference=ReportReference("r1")), make.analysis(), settings)
+
+
+def test_weights_with_an_adapter_are_a_device_of_their_own_that_names_both_files(make: Any) -> None:
+    plain, adapted = make.model, replace(make.model, adapter="ef" * 32)
+    one, other = (provenance.device(model, "R4") for model in (plain, adapted))
+    assert one["id"] != other["id"]
+    assert one["identifier"] != other["identifier"]
+    assert [v["value"] for v in other["version"]][1:] == [make.model.sha256, "ef" * 32]
