@@ -47,6 +47,10 @@ def draft_impression(
         least = min(believed_from, _CRITICAL_BELIEVED_FROM) if is_critical(finding) else believed_from
         if finding.section in CONCLUDED_FROM and finding in standing and belief(finding) >= least:
             listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
+    # An alternative is not said where what the report favours over it is not believed.
+    for index, favoured in _favoured(findings, differential).items():
+        if any((findings[f].certainty, condition_key(findings[f].quote)) not in listed for f in favoured):
+            listed = {key: place for key, place in listed.items() if place != index}
     beside = _in_one_sentence(text, sections, findings, differential)
     statements = [s for s in state(text, sections, findings) if s.finding.section in CONCLUDED_FROM]
     struck: dict[int, Issue] = {}
@@ -79,8 +83,11 @@ def word_impression(
     """One statement a chosen finding with the chosen candidates offered for it, denied ones together at the end; None
     without any.
 
-    chosen: indexes into findings, in the order in which they are to be said.
+    chosen: indexes into findings, in the order in which they are to be said; what the report favours over one of them
+    comes before it, chosen or not.
     """
+    favoured = _favoured(findings, differential)
+    chosen = list(dict.fromkeys(c for choice in chosen for c in (*favoured.get(choice, ()), choice)))
     offered = {candidate: group.finding for group in differential for candidate in group.candidates}
     statements: list[tuple[str, tuple[int, ...]]] = []
     said: set[int] = set()
@@ -96,6 +103,17 @@ def word_impression(
     if denied := [i for i in dict.fromkeys(chosen) if findings[i].certainty is Certainty.ABSENT]:
         statements.append((f"No {_joined([_words(findings[i]) for i in denied], 'or')}.", tuple(denied)))
     return numbered(statements)
+
+
+def _favoured(findings: Sequence[Finding], differential: Sequence[DifferentialGroup]) -> dict[int, list[int]]:
+    """For each possible candidate those that its own group calls probable."""
+    return {
+        candidate: better
+        for group in differential
+        if (better := [c for c in group.candidates if findings[c].certainty is Certainty.PROBABLE])
+        for candidate in group.candidates
+        if findings[candidate].certainty is Certainty.POSSIBLE
+    }
 
 
 def numbered(statements: Sequence[tuple[str, tuple[int, ...]]]) -> Impression | None:

@@ -32,7 +32,18 @@ def test_a_finding_is_said_with_its_candidates_and_what_is_denied_comes_last() -
 def test_a_candidate_is_never_said_without_the_finding_that_it_may_explain() -> None:
     draft = word_impression(FINDINGS, GROUPS, [2])
     assert draft is not None
-    assert draft.statements == ("Right lower lobe consolidation, possibly COVID-19.",)
+    assert draft.statements == ("Right lower lobe consolidation, probably pneumonia; possibly COVID-19.",)
+
+
+def test_an_alternative_is_never_said_without_what_the_report_favours() -> None:
+    draft = word_impression(FINDINGS[1:3], [DifferentialGroup(None, (0, 1))], [1])
+    assert draft is not None
+    assert draft.statements == ("Probable pneumonia.", "Possible COVID-19.")
+    text = "FINDINGS: Endometrium 16 mm, most likely polyp; carcinoma is possible."
+    polyp, carcinoma = read(text, ("polyp", Certainty.PROBABLE), ("carcinoma", Certainty.POSSIBLE))
+    sections, group = split_sections(text), [DifferentialGroup(None, (0, 1))]
+    assert draft_impression(text, sections, [polyp, carcinoma], group) is not None
+    assert draft_impression(text, sections, [replace(polyp, confidence=0.0), carcinoma], group) is None
 
 
 def test_no_statement_is_surer_than_its_finding() -> None:
