@@ -42,7 +42,7 @@ clean:
 	@touch $@
 
 .venv/.testing: pyproject.toml .venv/.serving
-	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --editable '.[train,similarity,bertscore,dev]'
 	-@$(BIN)/gamut train converter
 	@touch $@
 
