@@ -41,7 +41,7 @@ clean:
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
-.venv/.testing: pyproject.toml .venv/.serving
+.venv/.testing: pyproject.toml Makefile .venv/.serving
 	$(BIN)/pip install --quiet --editable '.[train,similarity,bertscore,dev]'
 	-@$(BIN)/gamut train converter
 	@touch $@
