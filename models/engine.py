@@ -69,7 +69,8 @@ class Engine:
         """adapters: LoRA GGUFs of this model by name. Raises ModelNotFound, ModelUnusable, AdapterUnusable."""
         if not path.is_file():
             raise ModelNotFound(f"no model file {path.name}: set GAMUT_MODEL to a GGUF file")
-        for file in (adapters or {}).values():
+        adapters = adapters or {}
+        for file in adapters.values():
             if not file.is_file():
                 raise AdapterUnusable(f"no adapter file {file.name}: GAMUT_MODEL_ADAPTERS names GGUF files")
         ll.llama_log_set(_SILENCE, ctypes.c_void_p(0))
@@ -86,7 +87,7 @@ class Engine:
         self.identity = _identity(path, self._meta("general.name"), self._meta("general.version"))
         self.identities: dict[str | None, ModelIdentity] = {None: self.identity}
         self._adapters: dict[str, ll.llama_adapter_lora_p] = {}
-        for name, file in (adapters or {}).items():
+        for name, file in adapters.items():
             self.identities[name] = _with_adapter(self.identity, file)
             self._adapters[name] = self._load_adapter(file)
         self._vocab = ll.llama_model_get_vocab(self._model)

@@ -46,16 +46,15 @@ def draft_impression(
     for index, finding in enumerate(findings):
         least = min(believed_from, _CRITICAL_BELIEVED_FROM) if is_critical(finding) else believed_from
         if finding.section in CONCLUDED_FROM and finding in standing and belief(finding) >= least:
-            listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
+            listed.setdefault(_said_as(finding), index)
     # An alternative is not said where what the report favours over it is not believed.
-    for index, favoured in _favoured(findings, differential).items():
-        if any((findings[f].certainty, condition_key(findings[f].quote)) not in listed for f in favoured):
-            listed = {key: place for key, place in listed.items() if place != index}
+    favoured = _favoured(findings, differential)
+    places = [i for i in listed.values() if all(_said_as(findings[f]) in listed for f in favoured.get(i, ()))]
     beside = _in_one_sentence(text, sections, findings, differential)
     statements = [s for s in state(text, sections, findings) if s.finding.section in CONCLUDED_FROM]
     struck: dict[int, Issue] = {}
     while True:
-        draft = _draft(text, sections, findings, beside, [i for i in listed.values() if i not in struck])
+        draft = _draft(text, sections, findings, beside, [i for i in places if i not in struck])
         said = [i for group in draft.evidence for i in group] if draft else []
         disputed = {i: issue for i in said if (issue := _dispute(findings[i], statements))}
         struck |= disputed
@@ -103,6 +102,11 @@ def word_impression(
     if denied := [i for i in dict.fromkeys(chosen) if findings[i].certainty is Certainty.ABSENT]:
         statements.append((f"No {_joined([_words(findings[i]) for i in denied], 'or')}.", tuple(denied)))
     return numbered(statements)
+
+
+def _said_as(finding: Finding) -> tuple[Certainty, str]:
+    """What makes two findings the same statement."""
+    return finding.certainty, condition_key(finding.quote)
 
 
 def _favoured(findings: Sequence[Finding], differential: Sequence[DifferentialGroup]) -> dict[int, list[int]]:

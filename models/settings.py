@@ -33,15 +33,14 @@ def load(cls: type[Settings]) -> Settings:
     secrets = os.environ.get("GAMUT_SECRETS_DIR")
     if secrets and not Path(secrets).is_dir():
         raise SettingsError("GAMUT_SECRETS_DIR is not a folder")
+    prefix = str(cls.model_config.get("env_prefix", ""))
     try:
         return cls(_secrets_dir=secrets)
     except UnreadableSetting as error:
         # A variable that must hold JSON and does not; pydantic names the field and its source.
         field = re.search(r'field "(\w+)"', str(error))
-        prefix = str(cls.model_config.get("env_prefix", ""))
         raise SettingsError(f"wrong settings: {prefix}{field[1] if field else ''}".upper() + ": must be JSON") from None
     except ValidationError as error:
-        prefix = str(cls.model_config.get("env_prefix", ""))
         problems = error.errors(include_input=False, include_context=False, include_url=False)
         named = "; ".join(f"{prefix}{'_'.join(map(str, p['loc']))}".upper() + f": {p['msg']}" for p in problems)
         raise SettingsError(f"wrong settings: {named}") from None

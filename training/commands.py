@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from training import draft_commands
-from training.options import Corpus, JsonFile, Model, Out, Recipe
+from training.options import Corpus, JsonFile, Model, Out, Recipe, progress_bar
 
 if TYPE_CHECKING:
     from training.labelled import Labelled
@@ -136,8 +136,6 @@ def label(
     ] = None,
 ) -> None:
     """Have a teacher label the train split: rules, or any language model in the house. Each label says what made it."""
-    from rich.console import Console
-    from rich.progress import Progress
 
     from models.terminology import Terminology
     from training.corpus import CORPUS, load_corpus
@@ -146,10 +144,9 @@ def label(
     from training.weak import label_reports
 
     reports = load_corpus("train", folder or CORPUS)
-    with closing(Terminology.open()) as terminology, Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("labelling", total=len(reports))
+    with closing(Terminology.open()) as terminology, progress_bar(len(reports), "labelling") as advance:
         teacher = EndpointTeacher(url, model, runs, token) if url else RuleTeacher(terminology)
-        count = label_reports(teacher, reports, out, lambda: progress.advance(task))
+        count = label_reports(teacher, reports, out, advance)
     dropped = f", {teacher.dropped} lines dropped" if isinstance(teacher, EndpointTeacher) else ""
     typer.echo(f"{out}: {len(reports)} reports, {count} labels{dropped}")
 
@@ -347,9 +344,6 @@ def labels14(
     """Measure the 14 CheXpert labels that findings give a chest radiograph; JSON alone on standard output."""
     import json
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from models.terminology import Terminology
     from training.labels14 import findings_of, measure14, read_rules
     from training.radiographs import read_radiographs
@@ -360,10 +354,9 @@ def labels14(
     with (
         closing(Terminology.open()) as terminology,
         opened(settings, teacher) as reader,
-        Progress(console=Console(stderr=True)) as progress,
+        progress_bar(len(rows)) as advance,
     ):
-        task = progress.add_task("reading", total=len(rows))
-        found = findings_of(reader, rows, IN_FLIGHT, lambda: progress.advance(task))
+        found = findings_of(reader, rows, IN_FLIGHT, advance)
         typer.echo(json.dumps(measure14(rows, found, terminology, rules, reader.identity), indent=1))
 
 
@@ -382,9 +375,6 @@ def folds14(
     import sys
     from contextlib import redirect_stdout
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from training.corpus import CORPUS, load_corpus
     from training.label_task import cross_validate
     from training.labels14 import read_rules, scores14
@@ -396,9 +386,8 @@ def folds14(
     rows = read_radiographs(reports, labels, rules)
     marked = load_corpus("train", corpus or CORPUS)
     # The trainer prints its losses.
-    with redirect_stdout(sys.stderr), Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("labelling", total=len(rows))
-        read, given = cross_validate(base, rows, marked, rules, settings, out, folds, lambda: progress.advance(task))
+    with redirect_stdout(sys.stderr), progress_bar(len(rows), "labelling") as advance:
+        read, given = cross_validate(base, rows, marked, rules, settings, out, folds, advance)
     typer.echo(json.dumps(scores14(read, given, rules.names), indent=1))
 
 
@@ -409,7 +398,6 @@ def _measure(
     import json
 
     from rich.console import Console
-    from rich.progress import Progress
 
     from models.terminology import Terminology
     from training.conditions import condition_of
@@ -421,10 +409,9 @@ def _measure(
     with (
         closing(Terminology.open()) as terminology,
         opened(settings, teacher) as reader,
-        Progress(console=Console(stderr=True)) as progress,
+        progress_bar(len(labelled)) as advance,
     ):
-        task = progress.add_task("reading", total=len(labelled))
-        read = answers(reader, labelled, IN_FLIGHT, lambda: progress.advance(task))
+        read = answers(reader, labelled, IN_FLIGHT, advance)
         found = evaluate(
             read, reader.identity, seen, condition=condition_of(terminology), tokens=reader.tokens_written
         ).as_json()

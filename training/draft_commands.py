@@ -5,19 +5,17 @@ Imports nothing heavy until a command runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from training.options import Corpus, JsonFile, Model, Out, Recipe
+from training.options import Corpus, JsonFile, Model, Out, Recipe, progress_bar
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from models.analyze import Analyzer
     from training.impressions import Case
     from training.texts import Metric
 
@@ -75,10 +73,11 @@ def drafts(
     import random
 
     from training.impressions import show_draft
+    from training.readers import model_settings, opened
 
     some = _cases(split, corpus)
     drawn = random.Random(seed).sample(some, min(count, len(some)))
-    with _analyzer(model) as analyzer:
+    with opened(model_settings(model)) as analyzer:
         for case in drawn:
             typer.echo(show_draft(case, analyzer))
 
@@ -104,10 +103,9 @@ def impressions(
     Of --reports those of the split `valid`, beside the nearest neighbour in the split `train`; options of the corpus do
     not go with it.
     """
-    from rich.console import Console
-
     from models.impression import BELIEVED_FROM
     from training.impressions import evaluate_impressions
+    from training.readers import model_settings, opened
 
     metrics = _metrics(similarity, bert_score)
     if reports is not None:
@@ -122,29 +120,22 @@ def impressions(
     if findings == "gold":
         rows = evaluate_impressions(some, believed_from=least, metrics=metrics)
     else:
-        with _analyzer(model) as analyzer, _progress(len(some)) as advance:
+        with opened(model_settings(model)) as analyzer, progress_bar(len(some)) as advance:
             rows = evaluate_impressions(some, analyzer, advance, least, metrics)
     told = {name: row.as_json() for name, row in rows.items()}
-    if json_file:
-        json_file.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    Console().print(_table(f"{len(some)} reports, {split}, {findings} findings", told))
+    _tell(told, {f"{len(some)} reports, {split}, {findings} findings": told}, json_file)
 
 
 def _radiographs(reports: Path, model: Path | None, metrics: Mapping[str, Metric], json_file: Path | None) -> None:
     """Impressions of a CSV's reports: a table for each group."""
-    from rich.console import Console
-
     from training.radiograph_drafts import evaluate_drafts, read_radiographies
-    from training.readers import IN_FLIGHT
+    from training.readers import IN_FLIGHT, model_settings, opened
 
     some, pool = (read_radiographies(reports, name) for name in ("valid", "train"))
-    with _analyzer(model) as analyzer, _progress(len(some)) as advance:
+    with opened(model_settings(model)) as analyzer, progress_bar(len(some)) as advance:
         groups = evaluate_drafts(some, pool, analyzer, IN_FLIGHT, advance, metrics)
     told = {group: {name: row.as_json() for name, row in rows.items()} for group, rows in groups.items()}
-    if json_file:
-        json_file.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    for group, rows in told.items():
-        Console().print(_table(f"{reports.name}, valid: {group}", rows))
+    _tell(told, {f"{reports.name}, valid: {group}": rows for group, rows in told.items()}, json_file)
 
 
 def judge(
@@ -157,21 +148,18 @@ def judge(
     """Measure whether the judge tells impressions from the same ones spoilt on purpose; strange words are of train."""
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from training.corpus import CORPUS, load_corpus
     from training.judging import judged_pairs, summary
+    from training.readers import model_settings, opened
 
     reports, others = (load_corpus(name, corpus or CORPUS) for name in (split, "train"))
     if findings == "gold":
         pairs = list(judged_pairs(reports, others))
     else:
-        with _analyzer(model) as analyzer, _progress(len(reports)) as advance:
+        with opened(model_settings(model)) as analyzer, progress_bar(len(reports)) as advance:
             pairs = list(judged_pairs(reports, others, analyzer, advance))
     rows = {name: asdict(told) for name, told in summary(pairs).items()}
-    if json_file:
-        json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    Console().print(_table(f"{len(reports)} reports, {split}, {findings} findings", rows))
+    _tell(rows, {f"{len(reports)} reports, {split}, {findings} findings": rows}, json_file)
 
 
 def report(
@@ -206,10 +194,8 @@ def reports(
     """Measure findings written from impressions: ROUGE, BLEU, F1, and the judge, by the report's own findings."""
     import random
 
-    from rich.console import Console
-
     from training.corpus import CORPUS, load_corpus
-    from training.readers import IN_FLIGHT
+    from training.readers import IN_FLIGHT, model_settings, opened
     from training.report_task import evaluate_reports, exchanges, write_reports
     from training.unpack import unpack
 
@@ -217,13 +203,23 @@ def reports(
     base = unpack(base, trained.parent / "base") if base.is_file() else base
     some = list(exchanges(load_corpus(split, corpus or CORPUS)))
     some = random.Random(seed).sample(some, min(count, len(some)))
-    with _progress(4 * len(some)) as advance, _analyzer(model) as analyzer:
+    with progress_bar(4 * len(some)) as advance, opened(model_settings(model)) as analyzer:
         written = write_reports(base, trained, some, max_tokens, advance)
         rows = evaluate_reports(some, written, analyzer, IN_FLIGHT, advance, metrics)
     told = {name: row.as_json() for name, row in rows.items()}
+    _tell(told, {f"{len(some)} reports, {split}": told}, json_file)
+
+
+def _tell(
+    told: Mapping[str, object], tables: Mapping[str, Mapping[str, Mapping[str, float]]], json_file: Path | None
+) -> None:
+    """Write the figures where that was asked for, and print them as tables by their titles."""
+    from rich.console import Console
+
     if json_file:
         json_file.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    Console().print(_table(f"{len(some)} reports, {split}", told))
+    for title, rows in tables.items():
+        Console().print(_table(title, rows))
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
@@ -252,27 +248,3 @@ def _cases(split: Split, corpus: Path | None) -> Sequence[Case]:
     from training.impressions import cases
 
     return list(cases(load_corpus(split, corpus or CORPUS)))
-
-
-@contextmanager
-def _analyzer(model: Path | None) -> Iterator[Analyzer]:
-    """The reader as the service opens it."""
-    from models.analyze import open_analyzer
-    from models.settings import ModelSettings, load
-
-    settings = load(ModelSettings)
-    analyzer = open_analyzer(settings.model_copy(update={"model": model}) if model else settings)
-    try:
-        yield analyzer
-    finally:
-        analyzer.close()
-
-
-@contextmanager
-def _progress(steps: int) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("reading", total=steps)
-        yield lambda: progress.advance(task)

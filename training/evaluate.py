@@ -97,6 +97,14 @@ class Evaluation:
         return asdict(self)
 
 
+def analysis_or_none(reader: Reader, report: Report) -> Analysis | None:
+    """What a reader makes of a report; None where it cannot read it, which counts as nothing found."""
+    try:
+        return reader.analyze(report)
+    except (ReportError, ModelError):
+        return None
+
+
 def answers(
     reader: Reader, labelled: Iterable[Labelled], threads: int = 1, done: Callable[[], None] = lambda: None
 ) -> list[Answer]:

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.errors import ModelError, ReportError
 from models.report import Certainty, Finding, ModelIdentity, Report
 from models.terminology import Terminology
 from models.terminology.labels import LabelSet
-from training.evaluate import Reader, report_key, side_by_side
+from training.evaluate import Reader, analysis_or_none, report_key, side_by_side
 from training.score import Counts
 
 
@@ -115,10 +114,8 @@ def measure14(
 
 
 def _findings(reader: Reader, row: Radiograph) -> tuple[Finding, ...]:
-    try:
-        return reader.analyze(row.report).findings
-    except (ReportError, ModelError):
-        return ()
+    analysis = analysis_or_none(reader, row.report)
+    return analysis.findings if analysis else ()
 
 
 def _gives(rule: LabelRule, quote: str, certainty: Certainty, by_code: set[str]) -> bool:

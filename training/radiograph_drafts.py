@@ -16,10 +16,9 @@ from typing import NamedTuple
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.analyze import mentions_of
-from models.errors import ModelError, ReportError
 from models.report import Impression, Mention, Report
 from training.errors import LabelsError
-from training.evaluate import Reader, side_by_side
+from training.evaluate import Reader, analysis_or_none, side_by_side
 from training.impressions import positive_in_order
 from training.radiographs import CHEST, read_rows
 from training.texts import Metric, TextRow, text_row
@@ -104,19 +103,16 @@ def nearest(some: Sequence[Radiography], pool: Sequence[Radiography]) -> list[st
 
 def _drafts(reader: Reader, report: Report) -> tuple[str, str]:
     """The service's draft, and the list of the positive findings; empty where nothing can be said."""
-    try:
-        analysis = reader.analyze(report)
-    except (ReportError, ModelError):
+    analysis = analysis_or_none(reader, report)
+    if analysis is None:
         return "", ""
     return _text(analysis.impression), _text(positive_in_order(analysis.findings))
 
 
 def _named(reader: Reader, text: str) -> tuple[Mention, ...]:
     """The findings that an impression names."""
-    try:
-        return mentions_of(reader.analyze(Report("", f"IMPRESSION: {text}", CHEST)))
-    except (ReportError, ModelError):
-        return ()
+    analysis = analysis_or_none(reader, Report("", f"IMPRESSION: {text}", CHEST))
+    return mentions_of(analysis) if analysis else ()
 
 
 def _most_frequent(pool: Sequence[Radiography]) -> str:

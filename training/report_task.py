@@ -16,12 +16,11 @@ import torch
 from transformers import AutoTokenizer
 
 from models.consistency import CONCLUDED_FROM, CONCLUDING
-from models.errors import ModelError, ReportError
 from models.judge import judge
 from models.report import Mention, Report, Section, SectionKind, StudyContext
 from models.sections import split_sections
 from training.corpus import MarkedReport, digests
-from training.evaluate import Reader, side_by_side
+from training.evaluate import Reader, analysis_or_none, side_by_side
 from training.qlora import QloraRecipe, as_row, fine_tune_rows, open_trained
 from training.task import Example
 from training.texts import Metric, TextRow, text_row
@@ -162,10 +161,10 @@ def _read(reader: Reader, exchange: Exchange, written: str) -> tuple[tuple[Menti
     leaves nothing to be contradicted or left out.
     """
     text = f"FINDINGS: {exchange.findings}\nIMPRESSION: {written}"
-    try:
-        found = reader.analyze(Report(exchange.id, text, exchange.context)).findings
-    except (ReportError, ModelError):
+    analysis = analysis_or_none(reader, Report(exchange.id, text, exchange.context))
+    if analysis is None:
         return (), 0.0
+    found = analysis.findings
     verdict = judge(text, split_sections(text), found)
     named = tuple(Mention(f.certainty, f.quote) for f in found if f.section in CONCLUDING)
     return named, verdict.score if verdict else 0.0

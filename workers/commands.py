@@ -15,6 +15,13 @@ Port = Annotated[int, typer.Option(help="Port of the connector, where the FHIR s
 FhirPort = Annotated[int, typer.Option(help="Port of the sandbox chart: FHIR at /fhir, pages at /chart")]
 State = Annotated[Path, typer.Option(help="Folder of the broker's file and of the sandbox chart")]
 
+Emptied = Annotated[
+    Path,
+    typer.Option(
+        help="Folder of the chart and the logs, new, empty, or of an earlier demo or load, whose chart is deleted"
+    ),
+]
+
 Sex = StrEnum("Sex", {"M": "M", "F": "F", "O": "O"})
 """DICOM PatientSex."""
 
@@ -49,12 +56,7 @@ def demo(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     fhir_port: FhirPort = 8081,
-    state: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of the chart and the logs, new, empty, or of an earlier demo or load, whose chart is deleted"
-        ),
-    ] = Path(".state/demo"),
+    state: Emptied = Path(".state/demo"),
     leave: Annotated[bool, typer.Option("--exit", help="End after the summary: 0, or 1 if anything failed")] = False,
 ) -> None:
     """Run everything, file 25 fictional reports of ten patients, and show how they are read."""
@@ -72,12 +74,7 @@ def load(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     fhir_port: FhirPort = 8081,
-    state: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of the chart and the logs, new, empty, or of an earlier load or demo, whose chart is deleted"
-        ),
-    ] = Path(".state/load"),
+    state: Emptied = Path(".state/load"),
 ) -> None:
     """Run everything, file fictional reports at a steady rate, and measure how long each takes into the chart."""
     from models.logs import configure_logs

@@ -47,6 +47,14 @@ class _Running:
     wait: float = field(default=0.5)
 
 
+def stop_on_signal() -> threading.Event:
+    """Set when this process is told to end: SIGINT or SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
 class Group:
     """The processes. say: told every start and end, for people. logs: folder of their output, else it is inherited."""
 

@@ -6,8 +6,6 @@ The only module here that reads settings and opens things; holds no other decisi
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -26,6 +24,7 @@ from models.terminology.settings import TerminologySettings
 from workers.app import open_ledger, run_worker
 from workers.attempts import Attempts
 from workers.dead import DeadLetters
+from workers.group import stop_on_signal
 from workers.handle import Handler
 from workers.pipeline import Chart
 from workers.read import Asked, Result, read_files
@@ -70,9 +69,7 @@ def sweeper(once: bool) -> int:
     """Compose and run the sweeper; returns its exit code. Raises SettingsError."""
     configure_logs("sweeper")
     broker, settings, metrics = load(BrokerSettings), load(SweepSettings), Metrics()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signal()
     with ExitStack() as opened:
         client = opened.enter_context(FhirClient(load(FhirSettings)))
         keys = opened.enter_context(open_redis(broker))

@@ -7,7 +7,6 @@ uses; knows nothing of what they do, nor how a process is kept alive (`workers.g
 from __future__ import annotations
 
 import secrets
-import signal
 import socket
 import sys
 import threading
@@ -31,7 +30,7 @@ from connector.signatures import SignatureSettings
 from connector.subscriptions import SubscriptionSettings, describe, ensure_subscription
 from workers.errors import PortTaken
 from workers.flights import living_workers
-from workers.group import Group, Part
+from workers.group import Group, Part, stop_on_signal
 
 _SUBSCRIBED_SECONDS = 10.0
 
@@ -80,9 +79,7 @@ class Place:
 
 def up(place: Place, say: Callable[[str], None]) -> None:
     """Run the group until SIGINT or SIGTERM. Raises PortTaken, NotReady, StartRefused."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signal()
     with running(place, say, stop) as settings:
         if not stop.is_set():
             told = " ".join(f"{name}={settings[name]}" for name in ("GAMUT_BROKER_URL", "GAMUT_FHIR_BASE_URL"))

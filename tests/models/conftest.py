@@ -8,6 +8,7 @@ import gguf
 import numpy as np
 import pytest
 
+from models.constraint import Constraint, Logits
 from models.engine import ADAPTER_BASE, digest_of
 
 CHAT = (
@@ -15,6 +16,19 @@ CHAT = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 HIDDEN, WIDE, LAYERS, HEADS = 64, 128, 1, 2
+
+
+class Greedy(Constraint):
+    """Writes the most probable tokens, so many of them."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.tokens = count, list[int]()
+
+    def choose(self, logits: Logits) -> int | None:
+        if len(self.tokens) == self.count:
+            return None
+        self.tokens.append(int(np.argmax(logits)))
+        return self.tokens[-1]
 
 
 def _byte_alphabet() -> list[str]:

@@ -6,33 +6,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from models.analyze import Analyzer
 from models.batch import Prompt
-from models.constraint import Constraint, Logits
 from models.engine import Engine, Tuning, digest_of
 from models.errors import AdapterUnusable, DeadlineExceeded
 from models.report import Report, StudyContext
 from models.settings import ModelSettings, SettingsError, load
 from models.terminology import Terminology
-from tests.models.conftest import write_adapter, write_foreign
+from tests.models.conftest import Greedy, write_adapter, write_foreign
 
 START = list(range(40, 60))
-
-
-class Greedy(Constraint):
-    """Writes the five most probable tokens."""
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-
-    def choose(self, logits: Logits) -> int | None:
-        if len(self.tokens) == 5:
-            return None
-        self.tokens.append(int(np.argmax(logits)))
-        return self.tokens[-1]
 
 
 @pytest.fixture(scope="module")
@@ -59,25 +44,25 @@ def _prompts(adapter: str | None) -> list[Prompt]:
 
 
 def test_prompts_of_several_adapters_side_by_side_are_answered_as_each_would_be_alone(engine: Engine) -> None:
-    alone = {name: engine.write_all([(p, Greedy()) for p in _prompts(name)]) for name in (None, "CT", "*")}
+    alone = {name: engine.write_all([(p, Greedy(5)) for p in _prompts(name)]) for name in (None, "CT", "*")}
     assert len({str(answer) for answer in alone.values()}) == 3
     mixed = [prompt for trio in zip(*map(_prompts, alone), strict=True) for prompt in trio]
-    together = engine.write_all([(prompt, Greedy()) for prompt in mixed])
+    together = engine.write_all([(prompt, Greedy(5)) for prompt in mixed])
     for number, name in enumerate(alone):
         assert together[number::3] == alone[name]
 
 
 def test_without_adapters_the_model_answers_as_one_that_never_had_any(engine: Engine, base: Path) -> None:
-    engine.write_all([(prompt, Greedy()) for prompt in _prompts("CT")])
+    engine.write_all([(prompt, Greedy(5)) for prompt in _prompts("CT")])
     plain = Engine(base, Tuning(contexts=1, sequences=8))
-    asked = [(prompt, Greedy()) for prompt in _prompts(None)]
-    assert engine.write_all(asked) == plain.write_all([(prompt, Greedy()) for prompt in _prompts(None)])
+    asked = [(prompt, Greedy(5)) for prompt in _prompts(None)]
+    assert engine.write_all(asked) == plain.write_all([(prompt, Greedy(5)) for prompt in _prompts(None)])
     plain.close()
 
 
 def test_an_adapter_that_is_not_loaded_is_refused_by_name(engine: Engine) -> None:
     with pytest.raises(AdapterUnusable, match="MR"):
-        engine.write_all([(_prompts("MR")[0], Greedy())])
+        engine.write_all([(_prompts("MR")[0], Greedy(5))])
 
 
 def test_a_missing_a_damaged_and_a_foreign_adapter_are_refused_before_any_work(
@@ -121,11 +106,11 @@ def test_sequences_of_two_adapters_give_way_to_one_another_and_lose_nothing(
 ) -> None:
     engine = Engine(base, Tuning(contexts=1, sequences=3), {"CT": adapters["ct"], "*": adapters["other"]})
     asked = [Prompt([*START, *[70 + n] * 900], len(START), name) for n in range(6) for name in ("CT", "*")]
-    together = engine.write_all([(prompt, Greedy()) for prompt in asked])
-    assert together == [engine.write_all([(prompt, Greedy())])[0] for prompt in asked]
+    together = engine.write_all([(prompt, Greedy(5)) for prompt in asked])
+    assert together == [engine.write_all([(prompt, Greedy(5))])[0] for prompt in asked]
     with pytest.raises(DeadlineExceeded):
-        engine.write_all([(prompt, Greedy()) for prompt in asked], deadline=time.monotonic())
-    assert engine.write_all([(asked[0], Greedy())])[0] == together[0]
+        engine.write_all([(prompt, Greedy(5)) for prompt in asked], deadline=time.monotonic())
+    assert engine.write_all([(asked[0], Greedy(5))])[0] == together[0]
     engine.close()
 
 

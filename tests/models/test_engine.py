@@ -2,27 +2,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from models.constraint import Constraint, Logits
 from models.copy_bytes import CopyBytes, Pieces
 from models.engine import Engine, Tuning
 from models.errors import DeadlineExceeded, ModelNotFound, ModelUnusable, PromptTooLong
 from models.settings import SHIPPED_MODEL
-
-
-class Greedy(Constraint):
-    """Writes the most probable tokens, so many of them."""
-
-    def __init__(self, count: int) -> None:
-        self.count, self.tokens = count, list[int]()
-
-    def choose(self, logits: Logits) -> int | None:
-        if len(self.tokens) == self.count:
-            return None
-        self.tokens.append(int(np.argmax(logits)))
-        return self.tokens[-1]
+from tests.models.conftest import Greedy
 
 
 def test_a_missing_model_is_named_with_the_setting_that_cures_it(tmp_path: Path) -> None:

@@ -19,9 +19,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from training.converter import find_converter
 from training.corpus import load_corpus
-from training.errors import ExportError
 from training.export import export
 
 TEMPLATE = (
@@ -46,11 +44,9 @@ SIZES: dict[str, Any] = {
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen", "Gemma"])
-def test_a_base_of_each_family_is_converted_and_writes_the_same_tokens(family: str, tmp_path: Path) -> None:
-    try:
-        converter = find_converter()
-    except ExportError as error:
-        pytest.skip(str(error))
+def test_a_base_of_each_family_is_converted_and_writes_the_same_tokens(
+    family: str, converter: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(11)
     model = tmp_path / "model"
     size = _pieces(model) if family == "Gemma" else _bytes(model)

@@ -5,15 +5,12 @@ Measures from outside, as an EHR system and a load balancer would; knows nothing
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import cycle, islice
 
 import httpx
@@ -23,17 +20,15 @@ from rich.table import Table
 from connector.fhir import Json
 from connector.fhir.client import FhirClient
 from connector.queue import BrokerSettings, open_redis
-from connector.reference import ReportReference
 from connector.settings import FhirSettings
 from workers.dead import DeadLetters
-from workers.demo.charts import load_charts, patient_resource, report_resource, study_resource
-from workers.demo.show import Filed, percentile, written
-from workers.demo.state import empty_state
-from workers.supervise import Place, check_ports, running
+from workers.demo.charts import load_charts
+from workers.demo.filing import Filed, file_patient, file_report, file_study, outcomes
+from workers.demo.show import percentile, running_anew
+from workers.group import stop_on_signal
+from workers.supervise import Place
 
 _FILING_THREADS = 8
-_ASKED_AT_ONCE = 40
-_PATIENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +54,8 @@ def run_load(place: Place, rate: float, seconds: float) -> int:
 
     Gives the exit code: 1 where any is not in the chart. Raises GroupError, ForeignState, FhirError.
     """
-    console, stop = Console(), threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    check_ports(place)
-    empty_state(place.state)
-    with running(place, lambda line: console.print(line, style="dim", highlight=False), stop, place.state) as settings:
+    console, stop = Console(), stop_on_signal()
+    with running_anew(place, console, stop) as settings:
         load = _measure(place, settings, rate, seconds, stop)
     _tell(load, rate, console)
     return 1 if load.dead or load.missing else 0
@@ -73,25 +64,23 @@ def run_load(place: Place, rate: float, seconds: float) -> int:
 def _measure(place: Place, settings: dict[str, str], rate: float, seconds: float, stop: threading.Event) -> Load:
     broker = BrokerSettings(broker_url=settings["GAMUT_BROKER_URL"])
     with FhirClient(FhirSettings(base_url=place.fhir)) as client, open_redis(broker) as keys:
-        resources = list(_resources(client, max(1, round(rate * seconds))))
+        resources, letters = list(_resources(client, max(1, round(rate * seconds)))), DeadLetters(keys)
         # The first report pays for what a process does once.
-        letters = DeadLetters(keys)
-        _wait([_file(client, resources[0])], client, letters, stop)
+        list(outcomes(client, letters, [file_report(client, resources[0])], stop))
         with _watched(place) as answers:
             began = time.monotonic()
             filed = _file_all(client, resources, rate, stop)
             filing = time.monotonic() - began
-            taken, dead = _wait(filed, client, letters, stop)
-        return Load(len(filed), filing, taken, dead, answers)
+            became = [outcome for _, outcome in outcomes(client, letters, filed, stop)]
+        taken = [outcome for outcome in became if isinstance(outcome, float)]
+        return Load(len(filed), filing, taken, len(became) - len(taken), answers)
 
 
 def _resources(client: FhirClient, count: int) -> Iterator[Json]:
     """So many reports, each of a study of its own; the patients are filed once."""
-    patients = [(f"Patient/{client.create(patient_resource(p))['id']}", p.reports) for p in load_charts()]
-    reports = [(who, report) for who, theirs in patients for report in theirs]
-    for who, report in islice(cycle(reports), count):
-        study = f"ImagingStudy/{client.create(study_resource(report, who))['id']}"
-        yield report_resource(report, who, study)
+    reports = [(file_patient(client, patient), patient.reports) for patient in load_charts()]
+    for who, report in islice(cycle((who, report) for who, theirs in reports for report in theirs), count):
+        yield file_study(client, report, who)
 
 
 def _file_all(client: FhirClient, resources: Sequence[Json], rate: float, stop: threading.Event) -> list[Filed]:
@@ -101,33 +90,8 @@ def _file_all(client: FhirClient, resources: Sequence[Json], rate: float, stop: 
         for number, resource in enumerate(resources):
             if stop.wait(max(0.0, began + number / rate - time.monotonic())):
                 break
-            filing.append(pool.submit(_file, client, resource))
+            filing.append(pool.submit(file_report, client, resource))
     return [one.result() for one in filing]
-
-
-def _file(client: FhirClient, resource: Json) -> Filed:
-    meta = (stored := client.create(resource))["meta"]
-    reference = ReportReference(str(stored["id"]), str(meta["versionId"]))
-    return Filed(reference, datetime.fromisoformat(meta["lastUpdated"]))
-
-
-def _wait(
-    filed: Sequence[Filed], client: FhirClient, letters: DeadLetters, stop: threading.Event
-) -> tuple[list[float], int]:
-    """Seconds from filing to chart of each that comes there, and how many became dead letters."""
-    open_, taken, dead = deque(filed), list[float](), 0
-    until = time.monotonic() + _PATIENCE_SECONDS
-    while open_ and time.monotonic() < until and not stop.is_set():
-        asked = [open_.popleft() for _ in range(min(_ASKED_AT_ONCE, len(open_)))]
-        found = dict(written(client, asked))
-        taken += found.values()
-        gone = found.keys() | {letter.id for letter in letters.list()}
-        dead += sum(f.reference.id in gone and f.reference.id not in found for f in asked)
-        # Those that are not there yet wait behind the others, so that none hides another.
-        open_.extend(f for f in asked if f.reference.id not in gone)
-        if not found:
-            stop.wait(1.0)
-    return taken, dead
 
 
 @contextmanager

@@ -1,16 +1,14 @@
 """The demonstration as it runs: the group is started, reports are filed, what becomes of them is shown and summed up.
 
-Asks the chart and the dead letters only, as anybody could from outside; knows nothing of how a report is read.
+Knows nothing of how a report is read.
 """
 
 from __future__ import annotations
 
-import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import ceil
 
 from rich.console import Console
@@ -18,27 +16,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from connector.fhir.client import FhirClient
-from connector.identity import REPORT_SYSTEM, VERSION_SYSTEM, value_of, version_key
 from connector.queue import BrokerSettings, open_redis
 from connector.reference import ReportReference
 from connector.settings import FhirSettings
 from connector.standing import read_standing
 from connector.vocabulary import DENIED, DIFFERENTIAL, IMPRESSION
 from workers.dead import DeadLetter, DeadLetters
-from workers.demo.charts import load_charts, patient_resource, report_resource, study_resource
+from workers.demo.charts import load_charts
+from workers.demo.filing import Filed, file_patient, file_report, file_study, outcomes
 from workers.demo.state import empty_state
+from workers.group import stop_on_signal
 from workers.supervise import Place, check_ports, running
-
-_PATIENCE_SECONDS = 600.0
-_POLL_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Filed:
-    """A report in the chart. at: when it came there, by the server's clock."""
-
-    reference: ReportReference
-    at: datetime
 
 
 @dataclass(slots=True)
@@ -52,7 +40,11 @@ class Summary:
     drafts: int = 0
     seconds: list[float] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    unread: int = 0
+
+    @property
+    def unread(self) -> int:
+        """Reports of which nothing was known when the waiting ended."""
+        return self.reports - len(self.seconds) - len(self.dead)
 
     @property
     def failed(self) -> bool:
@@ -65,18 +57,26 @@ def run_demo(place: Place, *, leave: bool) -> int:
 
     Raises GroupError, ForeignState, FhirError.
     """
-    console, stop = Console(), threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    check_ports(place)
-    empty_state(place.state)
-    with running(place, lambda line: console.print(line, style="dim", highlight=False), stop, place.state) as settings:
+    console, stop = Console(), stop_on_signal()
+    with running_anew(place, console, stop) as settings:
         summary = _file_and_follow(place, settings, console, stop)
         _tell(summary, place, console)
         if not leave and not stop.is_set():
             console.print(f"Open {place.chart} in a browser; Ctrl-C ends everything.")
             stop.wait()
     return 1 if summary.failed else 0
+
+
+@contextmanager
+def running_anew(place: Place, console: Console, stop: threading.Event) -> Iterator[dict[str, str]]:
+    """The whole group on an emptied folder, telling what it does. Gives the settings of its processes.
+
+    Raises GroupError, ForeignState, FhirError; nothing is emptied where a port is taken.
+    """
+    check_ports(place)
+    empty_state(place.state)
+    with running(place, lambda line: console.print(line, style="dim", highlight=False), stop, place.state) as settings:
+        yield settings
 
 
 def _file_and_follow(place: Place, settings: dict[str, str], console: Console, stop: threading.Event) -> Summary:
@@ -86,52 +86,31 @@ def _file_and_follow(place: Place, settings: dict[str, str], console: Console, s
         columns = (TextColumn("reports read"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as progress:
             bar = progress.add_task("read", total=len(filed))
-            return _follow(client, DeadLetters(keys), filed, stop, lambda done: progress.update(bar, completed=done))
+            return _follow(client, DeadLetters(keys), filed, stop, lambda: progress.advance(bar))
 
 
 def _file(client: FhirClient) -> list[Filed]:
     """File every patient with their studies and reports, as a hospital's systems do: one after another."""
     filed = []
     for patient in load_charts():
-        who = f"Patient/{client.create(patient_resource(patient))['id']}"
-        for report in patient.reports:
-            study = f"ImagingStudy/{client.create(study_resource(report, who))['id']}"
-            meta = (stored := client.create(report_resource(report, who, study)))["meta"]
-            reference = ReportReference(str(stored["id"]), str(meta["versionId"]))
-            filed.append(Filed(reference, datetime.fromisoformat(meta["lastUpdated"])))
+        who = file_patient(client, patient)
+        filed += [file_report(client, file_study(client, report, who)) for report in patient.reports]
     return filed
 
 
 def _follow(
-    client: FhirClient,
-    letters: DeadLetters,
-    filed: list[Filed],
-    stop: threading.Event,
-    tell: Callable[[int], None],
+    client: FhirClient, letters: DeadLetters, filed: list[Filed], stop: threading.Event, tell: Callable[[], None]
 ) -> Summary:
-    """Wait until every report is in the chart or dead. tell: told how many are."""
-    open_ = {f.reference.id: f for f in filed}
-    summary, until = Summary(reports=len(filed)), time.monotonic() + _PATIENCE_SECONDS
-    while open_ and time.monotonic() < until and not stop.wait(_POLL_SECONDS):
-        for id_, seconds in written(client, list(open_.values())):
-            summary.seconds.append(seconds)
-            _count(client, open_.pop(id_).reference, summary)
-        for letter in letters.list():
-            if open_.pop(letter.id, None) is not None:
-                summary.dead.append(letter)
-        tell(len(filed) - len(open_))
-    summary.unread = len(open_)
+    """Wait until every report is in the chart or dead. tell: told of each."""
+    summary = Summary(reports=len(filed))
+    for report, outcome in outcomes(client, letters, filed, stop):
+        if isinstance(outcome, DeadLetter):
+            summary.dead.append(outcome)
+        else:
+            summary.seconds.append(outcome)
+            _count(client, report.reference, summary)
+        tell()
     return summary
-
-
-def written(client: FhirClient, filed: Sequence[Filed]) -> Iterator[tuple[str, float]]:
-    """Ids of those of these reports that are in the chart, and seconds from filing to chart, by the server's clock."""
-    at = {f.reference.id: f.at for f in filed}
-    keys = (version_key(f.reference.id, str(f.reference.version)) for f in filed)
-    tags = ",".join(f"{VERSION_SYSTEM}|{key}" for key in keys)
-    for provenance in client.search("Provenance", {"_tag": tags}):
-        if (id_ := value_of(provenance, REPORT_SYSTEM) or "") in at:
-            yield id_, (datetime.fromisoformat(provenance["meta"]["lastUpdated"]) - at.pop(id_)).total_seconds()
 
 
 def percentile(values: list[float], part: float) -> float:
