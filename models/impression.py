@@ -1,29 +1,45 @@
-"""The draft impression: which findings it names, and numbered words for them that say nothing which they do not say.
+"""The draft impression: which findings it names, and the report's own sentences about them, numbered.
 
-What is named is decided by models/salience.py; the sentences are built here from the report's own quotes, each with the
-certainty it was extracted with, so that no statement can be surer than the report. Knows no prompt and no chart.
+What is named is decided by models/salience.py; a statement is the passage of the findings that says it, word for word,
+so that nothing is added, turned or surer than in the report, and side, size, change and candidates come along. Knows no
+prompt and no chart (dev/decisions/0006).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from models.conclusion import conclude, condition_key
 from models.consistency import CONCLUDED_FROM, Issue, Statement, check_statement, state
 from models.report import Certainty, DifferentialGroup, Finding, Impression, Section, Span
 from models.salience import belief, is_critical, salience
-from models.windows import sentence_at, sentences
+from models.windows import sentences
 
 Unsupported = Literal["strike", "withhold"]
 
-_NAMED_FROM = 0.1
-"""Least salience of what is named; chosen by cross-validation on the train reports (dev/decisions/0005)."""
-BELIEVED_FROM = 0.75
-"""Least belief of what is drafted from; chosen on the dev split, where two of 100 conditions said stand in no mark."""
+_NAMED_FROM = 0.07
+"""Least salience of what is named; chosen on the train reports (dev/decisions/0006)."""
+BELIEVED_FROM = 0.5
+"""Least belief of what is drafted from; chosen on the dev split (dev/decisions/0006)."""
 _CRITICAL_BELIEVED_FROM = 0.3
 """The same for critical findings: to leave one out is the worse mistake, and their words are plain."""
+
+_LEANS = re.compile(
+    r"(?i)(?:it|its|this|these|that|those|they|their|both|such|which|here|the (?:lesion|mass|nodule|finding|appearance"
+    r"|collection|latter|former|largest|smaller|larger|other)s?|there is no|associated|adjacent)\b"
+)
+"""How a sentence begins that is about what the one before it named."""
+_MOST_LEANING = 2
+_LABEL = re.compile(r"[A-Z][\w/&'-]*(?:,? [\w/&'-]+){0,3}:(?=\s|$)")
+_ITEM = re.compile(r"(?:[-*•]|\(?\d{1,2}[.)])\s+")
+_ENDS_OPEN = re.compile(
+    r"(?i)(?:[:,(/-]|\b(?:an?|and|are|at|by|for|from|in|is|no|nor|not|of|on|or|the|to|was|were|with|without))$"
+)
+_WRAPPED_AT = 50
+"""Characters of a line that may have been broken by a text editor, without a full stop."""
 
 
 def draft_impression(
@@ -34,35 +50,37 @@ def draft_impression(
     unsupported: Unsupported = "strike",
     believed_from: float = BELIEVED_FROM,
 ) -> Impression | None:
-    """Draft from the findings alone, in reading order; None where nothing can be said.
+    """Draft from the findings alone, the most salient first; None where nothing can be said.
 
     The radiologist's own impression is no source: a draft is a second opinion on the findings and not an echo. Nor is
     what the report takes back later on (impression, addendum). unsupported: what becomes of a
-    condition with which the rest of the findings disagrees: it is struck, or the whole draft is withheld.
+    condition with which the rest of the findings disagrees: what says it is struck, or the whole draft is withheld.
     believed_from: least belief (models/salience.py) of what is drafted from.
     """
     standing = {f for c in conclude(findings) for f in c.mentions if not c.is_less_sure_than(f.certainty)}
+    taken_back = {i for i, f in enumerate(findings) if f.section in CONCLUDED_FROM and f not in standing}
     listed: dict[tuple[Certainty, str], int] = {}
     for index, finding in enumerate(findings):
         least = min(believed_from, _CRITICAL_BELIEVED_FROM) if is_critical(finding) else believed_from
         if finding.section in CONCLUDED_FROM and finding in standing and belief(finding) >= least:
-            listed.setdefault(_said_as(finding), index)
-    # An alternative is not said where what the report favours over it is not believed.
-    favoured = _favoured(findings, differential)
-    places = [i for i in listed.values() if all(_said_as(findings[f]) in listed for f in favoured.get(i, ()))]
-    beside = _in_one_sentence(text, sections, findings, differential)
+            listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
+    places = list(listed.values())
     statements = [s for s in state(text, sections, findings) if s.finding.section in CONCLUDED_FROM]
+    disputes = {i: issue for i in places if (issue := _dispute(findings[i], statements))}
+    passages = _Passages.of(text, sections, findings, differential)
     struck: dict[int, Issue] = {}
     while True:
-        draft = _draft(text, sections, findings, beside, [i for i in places if i not in struck])
-        said = [i for group in draft.evidence for i in group] if draft else []
-        disputed = {i: issue for i in said if (issue := _dispute(findings[i], statements))}
+        left = [i for i in places if i not in struck]
+        some = [findings[i] for i in left]
+        named = choose(some, salience(text, sections, some, _among(differential, left)))
+        said = passages.quoting([left[i] for i in named], taken_back | set(struck))
+        disputed = {i: disputes[i] for _, group in said for i in group if i in disputes}
         struck |= disputed
-        if not disputed or draft is None:
+        if not disputed:
             break
-    if draft is None or (struck and unsupported == "withhold"):
+    if not said or (struck and unsupported == "withhold"):
         return None
-    return replace(draft, struck=tuple(str(issue.kind) for issue in struck.values()))
+    return replace(numbered(said), struck=tuple(str(issue.kind) for issue in struck.values()))
 
 
 def choose(findings: Sequence[Finding], saliences: Sequence[float]) -> tuple[int, ...]:
@@ -76,69 +94,128 @@ def choose(findings: Sequence[Finding], saliences: Sequence[float]) -> tuple[int
     return tuple(i for i in named if is_critical(findings[i]) or not any(_says_more(findings, j, i) for j in named))
 
 
-def word_impression(
-    findings: Sequence[Finding], differential: Sequence[DifferentialGroup], chosen: Sequence[int]
-) -> Impression | None:
-    """One statement a chosen finding with the chosen candidates offered for it, denied ones together at the end; None
-    without any.
-
-    chosen: indexes into findings, in the order in which they are to be said; what the report favours over one of them
-    comes before it, chosen or not.
-    """
-    favoured = _favoured(findings, differential)
-    chosen = list(dict.fromkeys(c for choice in chosen for c in (*favoured.get(choice, ()), choice)))
-    offered = {candidate: group.finding for group in differential for candidate in group.candidates}
-    statements: list[tuple[str, tuple[int, ...]]] = []
-    said: set[int] = set()
-    for choice in chosen:
-        if choice in said or findings[choice].certainty is Certainty.ABSENT:
-            continue
-        # A candidate is never said without the finding that it may explain.
-        anchor = offered.get(choice)
-        index = choice if anchor is None or anchor in said else anchor
-        followers = [c for c in chosen if offered.get(c) == index and c not in said and c != index]
-        said.update((index, *followers))
-        statements.append((_sentence(findings, index, followers), (index, *followers)))
-    if denied := [i for i in dict.fromkeys(chosen) if findings[i].certainty is Certainty.ABSENT]:
-        statements.append((f"No {_joined([_words(findings[i]) for i in denied], 'or')}.", tuple(denied)))
-    return numbered(statements)
-
-
-def _said_as(finding: Finding) -> tuple[Certainty, str]:
-    """What makes two findings the same statement."""
-    return finding.certainty, condition_key(finding.quote)
-
-
-def _favoured(findings: Sequence[Finding], differential: Sequence[DifferentialGroup]) -> dict[int, list[int]]:
-    """For each possible candidate those that its own group calls probable."""
-    return {
-        candidate: better
-        for group in differential
-        if (better := [c for c in group.candidates if findings[c].certainty is Certainty.PROBABLE])
-        for candidate in group.candidates
-        if findings[candidate].certainty is Certainty.POSSIBLE
-    }
-
-
-def numbered(statements: Sequence[tuple[str, tuple[int, ...]]]) -> Impression | None:
-    """Statements, each with its evidence, as one numbered text; None without any."""
-    if not statements:
-        return None
+def numbered(statements: Sequence[tuple[str, tuple[int, ...]]]) -> Impression:
+    """Statements, each with its evidence, as one numbered text."""
     text = "\n".join(f"{number}. {words}" for number, (words, _) in enumerate(statements, 1))
     return Impression(text, tuple(words for words, _ in statements), tuple(evidence for _, evidence in statements))
 
 
-def _draft(
-    text: str,
-    sections: Sequence[Section],
-    findings: Sequence[Finding],
-    differential: Sequence[DifferentialGroup],
-    places: Sequence[int],
-) -> Impression | None:
-    """A draft of those findings whose indexes are given."""
-    some, groups = [findings[i] for i in places], _among(differential, places)
-    draft = word_impression(some, groups, choose(some, salience(text, sections, some, groups)))
-    return draft and replace(draft, evidence=tuple(tuple(places[i] for i in group) for group in draft.evidence))
+@dataclass(frozen=True, slots=True)
+class _Passages:
+    """The sentences of the parts that a draft may quote. first: of their part; said: the findings in each.
+
+    together: findings that explain or may be explained by each other, for each of them.
+    """
+
+    text: str
+    sentences: tuple[Span, ...]
+    first: tuple[bool, ...]
+    said: tuple[tuple[int, ...], ...]
+    absent: frozenset[int]
+    together: dict[int, set[int]]
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        sections: Sequence[Section],
+        findings: Sequence[Finding],
+        differential: Sequence[DifferentialGroup],
+    ) -> _Passages:
+        """Of a report and what was read in it."""
+        spans: list[Span] = []
+        first: list[bool] = []
+        for section in sections:
+            if section.kind in CONCLUDED_FROM:
+                whole = list(_whole_sentences(text, section.span))
+                spans += whole
+                first += [number == 0 for number in range(len(whole))]
+        said = tuple(tuple(i for i, f in enumerate(findings) if s.start <= f.span.start < s.end) for s in spans)
+        absent = frozenset(i for i, f in enumerate(findings) if f.certainty is Certainty.ABSENT)
+        groups = [{g.finding, *g.candidates} for g in differential if g.finding is not None]
+        together = {i: group for group in groups for i in group}
+        return cls(text, tuple(spans), tuple(first), said, absent, together)
+
+    def quoting(self, chosen: Sequence[int], barred: Iterable[int]) -> list[tuple[str, tuple[int, ...]]]:
+        """A statement for each chosen finding, in their order, denials last; findings of one passage together. None of
+        them holds what is barred.
+        """
+        runs: list[range] = []
+        for finding in chosen:
+            run = self._run(finding)
+            for other in [r for r in runs if r.start < run.stop and run.start < r.stop]:
+                run = range(min(run.start, other.start), max(run.stop, other.stop))
+                runs[runs.index(other)] = run
+            if run not in runs:
+                runs.append(run)
+        barred = set(barred)
+        quoted = [(self._words(run), self._findings(run)) for run in dict.fromkeys(runs)]
+        allowed = [one for one in quoted if not barred.intersection(one[1])]
+        return sorted(allowed, key=lambda one: self.absent.issuperset(one[1]))
+
+    def _run(self, finding: int) -> range:
+        """The sentence that holds a finding, with what it leans on, and with the one beside it that explains it."""
+        at = next(n for n, said in enumerate(self.said) if finding in said)
+        start, stop = at, at + 1
+        while start > max(0, at - _MOST_LEANING) and not self.first[start] and self._leans(start):
+            start -= 1
+        others = self.together.get(finding, set())
+        if start == at and not self.first[at] and others.intersection(self.said[at - 1]):
+            start -= 1
+        if stop < len(self.said) and not self.first[stop] and others.intersection(self.said[stop]):
+            stop += 1
+        return range(start, stop)
+
+    def _leans(self, number: int) -> bool:
+        return bool(_LEANS.match(self.text, self.sentences[number].start))
+
+    def _findings(self, run: range) -> tuple[int, ...]:
+        return tuple(i for number in run for i in self.said[number])
+
+    def _words(self, run: range) -> str:
+        span = Span(self.sentences[run.start].start, self.sentences[run.stop - 1].end)
+        words = " ".join(self.text[span.start : span.end].split())
+        if item := _ITEM.match(words):
+            words = words[item.end() :]
+        label = self._label(run.start)
+        words = f"{label} {words}" if label else words[0].upper() + words[1:]
+        return words if words[-1] in ".!?" else f"{words}."
+
+    def _label(self, number: int) -> str:
+        """The heading inside of a section ("Liver:") under which a sentence stands, unless it begins with one."""
+        for before in range(number, -1, -1):
+            if before < number and "\n" in self.text[self.sentences[before].end : self.sentences[before + 1].start]:
+                return ""
+            if found := _LABEL.match(self.text, self.sentences[before].start):
+                return found[0] if before < number else ""
+            if self.first[before]:
+                return ""
+        return ""
+
+
+def _whole_sentences(text: str, span: Span) -> Iterator[Span]:
+    """Sentences; one that a text editor broke into lines is whole again, and a line that ends in a colon stands before
+    the next one.
+    """
+    start = end = None
+    for one in sentences(text, span):
+        if start is not None and end is not None and not _goes_on(text, start, end, one):
+            yield Span(start, end)
+            start = None
+        start = one.start if start is None else start
+        end = one.end
+    if start is not None and end is not None:
+        yield Span(start, end)
+
+
+def _goes_on(text: str, start: int, end: int, after: Span) -> bool:
+    """Whether what follows a line's end belongs to the sentence: it has no full stop, and cannot end so."""
+    if "\n" not in text[end : after.start] or text[end - 1] in ".!?":
+        return False
+    line = text[max(start, text.rfind("\n", 0, end) + 1) : end]
+    if _ENDS_OPEN.search(line) or text[after.start].islower():
+        return True
+    return len(line) >= _WRAPPED_AT and not _ITEM.match(text, after.start)
 
 
 def _dispute(finding: Finding, statements: Sequence[Statement]) -> Issue | None:
@@ -146,23 +223,6 @@ def _dispute(finding: Finding, statements: Sequence[Statement]) -> Issue | None:
     (claim,) = (s for s in statements if s.finding == finding)
     issue = check_statement(claim, [s for s in statements if s is not claim])
     return issue if issue and issue.against else None
-
-
-def _in_one_sentence(
-    text: str, sections: Sequence[Section], findings: Sequence[Finding], differential: Sequence[DifferentialGroup]
-) -> list[DifferentialGroup]:
-    """The differential, but no finding for candidates of another sentence: most such pairs are right, but a draft that
-    joins two organs says what the report does not.
-    """
-    ends = [s for section in sections for s in sentences(text, section.span)]
-
-    def of(index: int) -> Span | None:
-        return sentence_at(ends, findings[index].span.start)
-
-    return [
-        group if group.finding is None or of(group.finding) == of(group.candidates[0]) else replace(group, finding=None)
-        for group in differential
-    ]
 
 
 def _among(differential: Sequence[DifferentialGroup], places: Sequence[int]) -> list[DifferentialGroup]:
@@ -181,24 +241,3 @@ def _says_more(findings: Sequence[Finding], one: int, other: int) -> bool:
     """Whether one finding says all that the other one says, and more, as surely."""
     more, less = (set(condition_key(findings[i].quote).split()) for i in (one, other))
     return findings[one].certainty is findings[other].certainty and less < more
-
-
-def _sentence(findings: Sequence[Finding], index: int, followers: Sequence[int]) -> str:
-    probable = [_words(findings[i]) for i in followers if findings[i].certainty is Certainty.PROBABLE]
-    possible = [_words(findings[i]) for i in followers if findings[i].certainty is Certainty.POSSIBLE]
-    lead = {Certainty.PRESENT: "", Certainty.PROBABLE: "probable ", Certainty.POSSIBLE: "possible "}
-    words = f"{lead[findings[index].certainty]}{_words(findings[index])}"
-    words += f", probably {_joined(probable, 'and')}" if probable else ""
-    words += f"{';' if probable else ','} possibly {_joined(possible, 'or')}" if possible else ""
-    return f"{words[0].upper()}{words[1:]}."
-
-
-def _words(finding: Finding) -> str:
-    """The quote inside a sentence: its first letter small, unless the word is a name or an abbreviation."""
-    quote = " ".join(finding.quote.split())
-    first = quote.split(maxsplit=1)[0]
-    return quote[0].lower() + quote[1:] if first[1:].islower() and first[0].isupper() else quote
-
-
-def _joined(words: Sequence[str], last: str) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"

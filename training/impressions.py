@@ -18,7 +18,7 @@ from models.conclusion import condition_key
 from models.consistency import CONCLUDED_FROM
 from models.differential import group_differential
 from models.grounding import laterality_of
-from models.impression import BELIEVED_FROM, draft_impression, word_impression
+from models.impression import BELIEVED_FROM, draft_impression, numbered
 from models.report import Certainty, DifferentialGroup, Finding, Impression, Mention, Report, SectionKind, Span
 from models.salience import features
 from models.sections import READ, split_sections
@@ -255,7 +255,8 @@ def _picked(pick: Callable[[Case, Sequence[Finding]], Iterable[Finding]]) -> Dra
 
 
 def _worded(findings: Sequence[Finding], wanted: Iterable[Finding]) -> Impression | None:
-    return word_impression(findings, (), [findings.index(f) for f in wanted])
+    said = [(_mention(f).quote, (findings.index(f),)) for f in wanted]
+    return numbered(said) if said else None
 
 
 _DRAFTERS: dict[str, Drafter] = {
