@@ -334,6 +334,25 @@ def lines(
 
 
 @measure.command()
+def readers(
+    second: Annotated[Path | None, typer.Argument(help="Folder that another person marked; else second_reader")] = None,
+    corpus: Corpus = None,
+) -> None:
+    """Measure how far two people agree on the held-out reports: what a system can be held to."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from training.corpus import CORPUS, SECOND_READER, load_corpus
+    from training.evaluate import agreement
+    from training.tables import figures
+
+    first = load_corpus("held_out", corpus or CORPUS)
+    both, found = agreement(first, load_corpus("all", second or SECOND_READER))
+    Console().print(figures(f"two readers, {both} reports", {name: asdict(one) for name, one in found.items()}))
+
+
+@measure.command()
 def labels14(
     reports: Radiographs,
     labels: Radiographs14,

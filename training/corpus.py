@@ -17,6 +17,8 @@ from models.report import Certainty, Mention, Report, Span, StudyContext
 from training.errors import CorpusError
 
 CORPUS = Path(__file__).parent / "corpus"
+SECOND_READER = CORPUS / "second_reader"
+"""The held-out reports as another person marked them, who had not seen the first one's marks."""
 HELD_OUT = "held_out.lst"
 DEV = "dev.lst"
 SIGNS = {"+": Certainty.PRESENT, "~": Certainty.PROBABLE, "?": Certainty.POSSIBLE, "-": Certainty.ABSENT}

@@ -19,6 +19,7 @@ from models.analyze import mentions_of
 from models.errors import ModelError, ReportError
 from models.report import Analysis, Certainty, Mention, ModelIdentity, Report
 from training.calibration import Calibration, calibrate
+from training.corpus import MarkedReport
 from training.errors import LabelsError
 from training.labelled import Labelled
 from training.score import METRICS, Counts, count, intervals, matches, of_certainty, total
@@ -156,6 +157,19 @@ def evaluate(
         model=asdict(model),
         counts={report_key(a.labelled.report): count(a.labelled.gold, a.predicted) for a in read},
     )
+
+
+def agreement(
+    first: Iterable[MarkedReport], second: Iterable[MarkedReport], draws: int = 1000
+) -> tuple[int, dict[str, Figure]]:
+    """How far two people agree who marked the same reports, the first one's labels taken as right: how many reports,
+    and the figures. A report that one of them alone marked is left out; one without any raises LabelsError.
+    """
+    others = {report.text: report for report in second}
+    pairs = [(report.labels, others[report.text].labels) for report in first if report.text in others]
+    if not pairs:
+        raise LabelsError("no report that both have marked; a report's text must be the same in both folders")
+    return len(pairs), _as_figures([count(one, other) for one, other in pairs], draws)
 
 
 def _answer(reader: Reader, labelled: Labelled) -> Answer:

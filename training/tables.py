@@ -22,23 +22,31 @@ def weights(gguf: Path) -> Json:
 
 def overview(evaluation: Json) -> Table:
     """Every metric, then the F1 of each certainty, group and frequent condition."""
-    table = Table(title=f"{evaluation['model'].get('name', 'model')}, {evaluation['reports']} reports")
-    for heading in ("", "F1", "95 %", "precision", "recall", "labels"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for name in _SHOWN:
-        table.add_row(name, *_cells(evaluation["figures"][name]))
+    table = figures(
+        f"{evaluation['model'].get('name', 'model')}, {evaluation['reports']} reports", evaluation["figures"]
+    )
     table.add_section()
     for certainty, figure in evaluation["certainties"].items():
         table.add_row(f"{certainty} (overlap)", *_cells(figure))
     for kind, values in evaluation["groups"].items():
         table.add_section()
-        for value, figures in values.items():
+        for value, found in values.items():
             shown = "positive" if kind == "musculoskeletal" else "overlap"
-            table.add_row(f"{kind} {value} ({shown})", *_cells(figures[shown]))
+            table.add_row(f"{kind} {value} ({shown})", *_cells(found[shown]))
     table.add_section()
     for name, figure in evaluation["conditions"].items():
         table.add_row(f"{name[:40]} (overlap)", *_cells(figure))
     table.caption = _caption(evaluation)
+    return table
+
+
+def figures(title: str, found: Json) -> Table:
+    """Every metric, a row each."""
+    table = Table(title=title)
+    for heading in ("", "F1", "95 %", "precision", "recall", "labels"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name in _SHOWN:
+        table.add_row(name, *_cells(found[name]))
     return table
 
 
@@ -49,9 +57,9 @@ def markdown(evaluations: Sequence[tuple[str, Json]]) -> str:
 
 
 def _markdown_row(name: str, evaluation: Json) -> str:
-    figures = evaluation["figures"]
-    scores = [_with_interval(figures[metric]) for metric in ("overlap", "exact", "differential")]
-    rest = [f"{figures['overlap']['precision']:.2f}", f"{figures['overlap']['recall']:.2f}"]
+    found = evaluation["figures"]
+    scores = [_with_interval(found[metric]) for metric in ("overlap", "exact", "differential")]
+    rest = [f"{found['overlap']['precision']:.2f}", f"{found['overlap']['recall']:.2f}"]
     return f"| {' | '.join([name, str(evaluation['reports']), *scores, *rest, _seconds(evaluation)])} |\n"
 
 

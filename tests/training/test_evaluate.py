@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from models.report import Analysis, Certainty, Finding, ModelIdentity, Report, S
 from models.sections import split_sections
 from training.calibration import calibrate
 from training.compare import compare, comparison
-from training.corpus import MarkedReport, load_corpus
+from training.corpus import SECOND_READER, MarkedReport, load_corpus
 from training.errors import LabelsError
-from training.evaluate import MOST_FREQUENT, answers, evaluate
+from training.evaluate import MOST_FREQUENT, agreement, answers, evaluate
 from training.labelled import labelled_from_lines, labelled_from_marked
 from training.tables import markdown, overview
 
@@ -48,6 +49,21 @@ class Copyist:
         if self._spoil == "invented":
             quote = "an invention"
         return Finding(certainty, quote, span, SectionKind.FINDINGS, 0.95)
+
+
+def test_two_readers_agree_as_far_as_their_labels_are_the_same() -> None:
+    both, found = agreement(REPORTS, REPORTS[:7], draws=20)
+    assert (both, found["exact"].f1) == (7, 1.0)
+    some = [replace(report, mentions=report.mentions[: len(report.mentions) // 2]) for report in REPORTS]
+    _, found = agreement(REPORTS, some, draws=20)
+    assert found["overlap"].precision > 0.9 > found["overlap"].recall
+    with pytest.raises(LabelsError, match="both"):
+        agreement(REPORTS[:3], REPORTS[3:6])
+
+
+def test_the_second_reader_marked_every_held_out_report() -> None:
+    held_out, second = load_corpus("held_out"), load_corpus("all", SECOND_READER)
+    assert {report.text for report in second} == {report.text for report in held_out}
 
 
 def test_a_reader_that_is_right_scores_one_everywhere() -> None:
