@@ -63,6 +63,11 @@ class Analyzer:
         self.identities: tuple[ModelIdentity, ...] = tuple(engine.identities.values())
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether the model's GGUF says how often findings of each probability are right."""
+        return bool(self._engine.calibration.points)
+
+    @property
     def tokens_written(self) -> int:
         """Tokens that the model wrote since it was loaded."""
         return self._engine.written
@@ -118,7 +123,7 @@ class Analyzer:
             quote=words,
             span=span,
             section=section,
-            confidence=round(quote.probability, 4),
+            confidence=round(self._engine.calibration.confidence(quote.probability), 4),
             site=site[0] if site else None,
             site_code=site[1] if site else None,
             laterality=laterality_of(named),

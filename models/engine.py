@@ -21,6 +21,7 @@ import llama_cpp as ll
 import numpy as np
 
 from models.batch import Prompt, Running, Waiting, check_length
+from models.calibration import CALIBRATION, Calibration
 from models.constraint import Constraint, Logits
 from models.errors import AdapterUnusable, ModelNotFound, ModelUnusable, PromptTooLong
 from models.report import ModelIdentity
@@ -85,6 +86,7 @@ class Engine:
                 f"{path.name} cannot be loaded: no GGUF, damaged, of an unknown kind, or too large for memory"
             )
         self.identity = _identity(path, self._meta("general.name"), self._meta("general.version"))
+        self.calibration = Calibration.read(self._meta(CALIBRATION))
         self.identities: dict[str | None, ModelIdentity] = {None: self.identity}
         self._adapters: dict[str, ll.llama_adapter_lora_p] = {}
         for name, file in adapters.items():
@@ -197,7 +199,7 @@ class Engine:
             context.interrupt()
 
     def _meta(self, key: str) -> str:
-        buffer = ctypes.create_string_buffer(512)
+        buffer = ctypes.create_string_buffer(4096)
         size = ll.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return buffer.value.decode(errors="replace") if size > 0 else ""
 

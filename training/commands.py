@@ -228,6 +228,28 @@ def export(
     )
 
 
+@train.command()
+def calibrate(
+    gguf: Annotated[Path, typer.Argument(help="GGUF that export wrote; the table is written into it")],
+    corpus: Corpus = None,
+) -> None:
+    """Measure on the dev reports how often findings of each probability are right, for the confidence in the chart."""
+    from models.analyze import open_analyzer
+    from training.corpus import CORPUS, load_corpus
+    from training.errors import ExportError
+    from training.evaluate import answers, judged
+    from training.export import calibrate
+    from training.labelled import labelled_from_marked
+    from training.readers import IN_FLIGHT, model_settings
+
+    labelled = list(labelled_from_marked(load_corpus("dev", corpus or CORPUS)))
+    with closing(open_analyzer(model_settings(gguf))) as reader, progress_bar(len(labelled)) as advance:
+        if reader.is_calibrated:
+            raise ExportError(f"{gguf.name} has its table already; export it again before it is calibrated anew")
+        read = answers(reader, labelled, IN_FLIGHT, advance)
+    typer.echo(f"{gguf}  sha256 {calibrate(gguf, judged(read)).sha256}")
+
+
 @train.command("export-adapter")
 def export_adapter(
     model: Annotated[Path, typer.Argument(help="Folder of the base that the adapter was trained on")],

@@ -65,10 +65,10 @@ def convert_adapter(converter: Path, model: Path, adapter: Path, target: Path, b
         raise ExportError(f"{adapter}: no adapter_config.json; give the folder of an adapter that `train qlora` wrote")
     arguments = [str(adapter), "--base", str(model), "--outfile", str(target), "--outtype", "f16"]
     _run(converter / _ADAPTER_SCRIPT, "-", arguments, target)
-    _stamp(target, ADAPTER_BASE, digest_of(beside))
+    stamp(target, ADAPTER_BASE, digest_of(beside))
 
 
-def _stamp(path: Path, key: str, value: str) -> None:
+def stamp(path: Path, key: str, value: str) -> None:
     """Add a line of metadata to a GGUF."""
     part = path.with_suffix(".part")
     reader = gguf.GGUFReader(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
@@ -151,7 +151,7 @@ def evaluate(
         conditions=_conditions(read, condition, draws),
         unseen=_unseen(read, seen, condition),
         ungrounded=sum(answer.ungrounded for answer in read),
-        calibration=calibrate([pair for answer in read for pair in _judged(answer)]),
+        calibration=calibrate(judged(read)),
         seconds=_seconds(read),
         tokens=tokens / len(read),
         model=asdict(model),
@@ -249,11 +249,16 @@ def report_key(report: Report) -> str:
     return hashlib.sha256(report.id.encode()).hexdigest()[:12]
 
 
-def _judged(answer: Answer) -> Iterator[tuple[float, bool]]:
+def judged(read: Iterable[Answer]) -> list[tuple[float, bool]]:
     """Each finding's confidence, and whether people found the same with the same certainty."""
-    for mention, confidence in zip(answer.predicted, answer.confidences, strict=True):
-        same = (g for g in answer.labelled.gold if g.certainty is mention.certainty)
-        yield confidence, any(matches(g.quote, mention.quote) >= _SAME for g in same)
+    return [
+        (
+            confidence,
+            any(matches(g.quote, m.quote) >= _SAME for g in answer.labelled.gold if g.certainty is m.certainty),
+        )
+        for answer in read
+        for m, confidence in zip(answer.predicted, answer.confidences, strict=True)
+    ]
 
 
 def _seconds(read: Sequence[Answer]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -16,11 +17,14 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from models.calibration import CALIBRATION
 from models.engine import digest_of
 from models.quantize import quantize
 from training.agreement import Agreement, agree, check_same, check_tokens, gguf_greedy, transformers_greedy
-from training.converter import convert, find_converter
+from training.calibration import fit
+from training.converter import convert, find_converter, stamp
 from training.corpus import load_corpus
+from training.errors import ExportError
 from training.qlora import QloraRecipe, training_rows
 
 _SMALL = 2_000_000_000
@@ -86,6 +90,23 @@ def export(
     )
     target.with_suffix(".json").write_text(json.dumps(asdict(done), indent=1), encoding="utf-8")
     return done
+
+
+def calibrate(gguf: Path, judged: Sequence[tuple[float, bool]]) -> Exported:
+    """Write into a GGUF how often findings of each probability were right, and its new digest into the JSON beside it.
+
+    judged: the GGUF's own probabilities, and whether each finding was right. Raises ExportError.
+    """
+    beside = gguf.with_suffix(".json")
+    if not beside.is_file():
+        raise ExportError(f"{beside}: no such file; calibrate what `gamut train export` wrote")
+    table = fit(judged)
+    if not table.points:
+        raise ExportError(f"{len(judged)} findings are too few for a table; label more reports")
+    stamp(gguf, CALIBRATION, table.write())
+    told = json.loads(beside.read_text(encoding="utf-8")) | {"sha256": digest_of(gguf), "size": gguf.stat().st_size}
+    beside.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    return Exported(**told | {"agreement": Agreement(**told["agreement"])})
 
 
 def merge(model: Path, adapter: Path | None, out: Path) -> int:

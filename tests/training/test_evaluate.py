@@ -14,7 +14,7 @@ from rich.console import Console
 from models.errors import DeadlineExceeded
 from models.report import Analysis, Certainty, Finding, ModelIdentity, Report, SectionKind, Span, StudyContext
 from models.sections import split_sections
-from training.calibration import calibrate
+from training.calibration import calibrate, fit
 from training.compare import compare, comparison
 from training.corpus import SECOND_READER, MarkedReport, load_corpus
 from training.errors import LabelsError
@@ -59,6 +59,14 @@ def test_two_readers_agree_as_far_as_their_labels_are_the_same() -> None:
     assert found["overlap"].precision > 0.9 > found["overlap"].recall
     with pytest.raises(LabelsError, match="both"):
         agreement(REPORTS[:3], REPORTS[3:6])
+
+
+def test_calibrated_confidences_are_the_shares_that_are_right() -> None:
+    pairs = [(0.5 + number / 2000, number % 10 < 3 + 6 * number / 1000) for number in range(1000)]
+    table = fit(pairs)
+    assert calibrate(pairs).error > 0.05
+    assert calibrate([(table.confidence(sure), right) for sure, right in pairs]).error < 0.02
+    assert fit(pairs[:10]).points == ()
 
 
 def test_the_second_reader_marked_every_held_out_report() -> None:

@@ -19,7 +19,7 @@ from training.card import card
 from training.converter import SCRIPT, _unpack, find_converter, splitting_rule
 from training.corpus import load_corpus
 from training.errors import ExportError
-from training.export import Exported, export
+from training.export import Exported, calibrate, export
 from training.qlora import QloraRecipe, fine_tune
 
 
@@ -48,6 +48,26 @@ def test_the_gguf_says_what_it_is_and_its_digest_is_true(exported: tuple[Path, E
     engine = Engine(path)
     assert (engine.identity.name, engine.identity.version) == ("tiny", "0.0.1")
     assert engine.token("<report>") is not None
+    engine.close()
+
+
+def test_a_calibrated_gguf_carries_its_table_and_its_digest_is_true(
+    exported: tuple[Path, Exported], tmp_path: Path
+) -> None:
+    path = tmp_path / "calibrated.gguf"
+    shutil.copy(exported[0], path)
+    with pytest.raises(ExportError, match="no such file"):
+        calibrate(path, [])
+    shutil.copy(exported[0].with_suffix(".json"), path.with_suffix(".json"))
+    with pytest.raises(ExportError, match="too few"):
+        calibrate(path, [(0.5, True)])
+    done = calibrate(path, [(number / 400, number % 400 > 100 + number % 7) for number in range(400)])
+    assert done.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() != exported[1].sha256
+    assert json.loads(path.with_suffix(".json").read_text())["sha256"] == done.sha256
+    engine = Engine(path)
+    assert engine.calibration.confidence(0.05) < 0.2
+    assert engine.calibration.confidence(0.9) > 0.8
+    assert engine.identity.name == "tiny"
     engine.close()
 
 
