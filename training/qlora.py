@@ -217,6 +217,8 @@ def _arguments(recipe: QloraRecipe, out: Path, parameters: int) -> SFTConfig:
         save_total_limit=2,
         logging_steps=0.02,
         report_to="none",
+        # Rows of like length stand together, so that little is computed over padding.
+        train_sampling_strategy="group_by_length",
         seed=recipe.seed,
         data_seed=recipe.seed,
         dataloader_pin_memory=torch.cuda.is_available(),
