@@ -41,6 +41,12 @@ def test_what_the_indication_asks_for_is_not_read() -> None:
     assert not any("rule out" in REPORT[s.span.start : s.span.end] for s in read)
 
 
+def test_a_clinicians_headings_are_not_read_for_findings() -> None:
+    text = "Indications for procedure: Stenosis.\nPMH: Stroke.\nLabs: Anemia.\nFindings: Renal cyst."
+    assert [s.kind for s in split_sections(text) if s.kind in READ] == [SectionKind.FINDINGS]
+    assert bodies(text)[SectionKind.FINDINGS] == "Renal cyst."
+
+
 def test_an_organ_heading_after_the_technique_opens_the_findings() -> None:
     assert (
         bodies("TECHNIQUE: Portal phase.\nLiver: Cyst in segment IV.")[SectionKind.FINDINGS]
