@@ -402,6 +402,26 @@ def labels14(
 
 
 @measure.command()
+def heads(reports: Radiographs, model: Model = None) -> None:
+    """Measure how many MeSH heads of indexed radiographs the codes of their findings reach; a head a line, then all."""
+    from models.terminology import Terminology
+    from training.heads import heads_reached, read_indexed
+    from training.readers import IN_FLIGHT, model_settings, opened
+
+    indexed = read_indexed(reports)
+    with (
+        closing(Terminology.open()) as terminology,
+        opened(model_settings(model)) as reader,
+        progress_bar(len(indexed)) as advance,
+    ):
+        found = heads_reached(reader, indexed, terminology, IN_FLIGHT, advance)
+    for head, (reached, asked) in found.items():
+        typer.echo(f"{head}: {reached} of {asked}")
+    reached, asked = (sum(counts) for counts in zip(*found.values(), strict=True))
+    typer.echo(f"recall: {reached / asked:.3f} ({reached} of {asked})")
+
+
+@measure.command()
 def folds14(
     base: Annotated[Path, typer.Argument(help="Base of our own form, a folder or a GGUF")],
     reports: Radiographs,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from models.report import Report, StudyContext
@@ -36,15 +36,21 @@ def read_radiographs(reports: Path, labels: Path, rules: Rules14, split: str | N
     for line, row in read_rows(reports, ("uid", "findings", "impression")):
         if split is not None and row.get("split") != split:
             continue
-        text = "\n".join(f"{head}: {row[key].strip()}" for key, head in _PARTS.items() if (row.get(key) or "").strip())
-        if not f"{row['findings']}{row['impression']}".strip() or row["uid"] not in given:
+        report = write_radiograph(row)
+        if report is None or row["uid"] not in given:
             continue
         if row["uid"] in found:
             raise LabelsError(f"{reports.name}, line {line}: a uid for the second time; one row a report")
-        found[row["uid"]] = Radiograph(Report(row["uid"], text, CHEST), given[row["uid"]])
+        found[row["uid"]] = Radiograph(report, given[row["uid"]])
     if not found:
         raise LabelsError(f"{reports.name}: no report whose uid stands in {labels.name}; the two must be of one set")
     return list(found.values())
+
+
+def write_radiograph(row: Mapping[str, str]) -> Report | None:
+    """A row's report under headings; None for one without findings and impression."""
+    text = "\n".join(f"{head}: {row[key].strip()}" for key, head in _PARTS.items() if (row.get(key) or "").strip())
+    return Report(row["uid"], text, CHEST) if f"{row['findings']}{row['impression']}".strip() else None
 
 
 def _labels(path: Path, rules: Rules14) -> dict[str, frozenset[str]]:

@@ -31,8 +31,17 @@ def read_entries(path: Path) -> list[tuple[str, tuple[str, ...]]]:
             cells = [row["MeSH"] for row in csv.DictReader(lines)]
     except (OSError, UnicodeDecodeError, KeyError):
         raise TerminologyError("--reports is not a CSV file with a column MeSH") from None
-    entries = [entry.split("/") for cell in cells for entry in cell.split(";") if entry.strip()]
-    return [(parts[0].strip(), tuple(part.strip() for part in parts[1:])) for parts in entries]
+    return [entry for cell in cells for entry in _entries(cell)]
+
+
+def heads_of(cell: str) -> frozenset[str]:
+    """The heads of one report's cell."""
+    return frozenset(head for head, _ in _entries(cell))
+
+
+def _entries(cell: str) -> list[tuple[str, tuple[str, ...]]]:
+    parts = [entry.split("/") for entry in cell.split(";") if entry.strip()]
+    return [(head.strip(), tuple(one.strip() for one in qualifiers)) for head, *qualifiers in parts]
 
 
 def recall(terminology: Terminology, entries: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[int, int]]:
