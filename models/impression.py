@@ -28,16 +28,21 @@ _CRITICAL_BELIEVED_FROM = 0.3
 """The same for critical findings: to leave one out is the worse mistake, and their words are plain."""
 
 _LEANS = re.compile(
-    r"(?i)(?:it|its|this|these|that|those|they|their|both|such|which|here|the (?:lesion|mass|nodule|finding|appearance"
-    r"|collection|latter|former|largest|smaller|larger|other)s?|there is no|associated|adjacent)\b"
+    r"(?i)(?:(?:it|its|this|these|that|those|they|their|both|such|which|here|there is no|associated|adjacent|further"
+    r"|smaller|another|elsewhere|(?:\w+ )?additional|a (?:second|third)"
+    r"|the (?:lesion|mass|nodule|finding|appearance|collection|latter|former|largest|smaller|larger|other)s?)\b"
+    r"|.*\b(?:the same|within it|around it|beside it|these features|of this size)\b)"
 )
-"""How a sentence begins that is about what the one before it named."""
+"""What a sentence says that is about what the one before it named."""
 _MOST_LEANING = 2
 _LABEL = re.compile(r"[A-Z][\w/&'-]*(?:,? [\w/&'-]+){0,3}:(?=\s|$)")
 _ITEM = re.compile(r"(?:[-*•]|\(?\d{1,2}[.)])\s+")
 _ENDS_OPEN = re.compile(
     r"(?i)(?:[:,(/-]|\b(?:an?|and|are|at|by|for|from|in|is|no|nor|not|of|on|or|the|to|was|were|with|without))$"
 )
+_SHORTENED = re.compile(r"\b(?:i\.e|e\.g|vs|cf|approx)\.$")
+_ASIDE = re.compile(r"(?i)(?:indications?|comparison|compared|technique|history|clinical\w*)\b")
+"""How a sentence begins that is none of the findings, in a report that has no headings."""
 _WRAPPED_AT = 50
 """Characters of a line that may have been broken by a text editor, without a full stop."""
 
@@ -149,9 +154,12 @@ class _Passages:
             if run not in runs:
                 runs.append(run)
         barred = set(barred)
-        quoted = [(self._words(run), self._findings(run)) for run in dict.fromkeys(runs)]
+        quoted = [(self._words(run), self._findings(run)) for run in dict.fromkeys(runs) if not self._is_aside(run)]
         allowed = [one for one in quoted if not barred.intersection(one[1])]
         return sorted(allowed, key=lambda one: self.absent.issuperset(one[1]))
+
+    def _is_aside(self, run: range) -> bool:
+        return any(_ASIDE.match(self.text, self.sentences[number].start) for number in run)
 
     def _run(self, finding: int) -> range:
         """The sentence that holds a finding, with what it leans on, and with the one beside it that explains it."""
@@ -182,13 +190,14 @@ class _Passages:
         return words if words[-1] in ".!?" else f"{words}."
 
     def _label(self, number: int) -> str:
-        """The heading inside of a section ("Liver:") under which a sentence stands, unless it begins with one."""
+        """The heading ("Liver:") of the line in which a sentence stands, unless it begins with one. A heading amid a
+        line, or straight after the section's own, holds for its own sentence alone.
+        """
         for before in range(number, -1, -1):
-            if before < number and "\n" in self.text[self.sentences[before].end : self.sentences[before + 1].start]:
-                return ""
-            if found := _LABEL.match(self.text, self.sentences[before].start):
-                return found[0] if before < number else ""
-            if self.first[before]:
+            start = self.sentences[before].start
+            if found := _LABEL.match(self.text, start):
+                return found[0] if before < number and self.text[:start].rstrip(" \t").endswith("\n") else ""
+            if self.first[before] or "\n" in self.text[self.sentences[before - 1].end : start]:
                 return ""
         return ""
 
@@ -209,7 +218,9 @@ def _whole_sentences(text: str, span: Span) -> Iterator[Span]:
 
 
 def _goes_on(text: str, start: int, end: int, after: Span) -> bool:
-    """Whether what follows a line's end belongs to the sentence: it has no full stop, and cannot end so."""
+    """Whether what follows belongs to the sentence: it ends in "i.e.", or with its line, without a full stop."""
+    if _SHORTENED.search(text, start, end):
+        return True
     if "\n" not in text[end : after.start] or text[end - 1] in ".!?":
         return False
     line = text[max(start, text.rfind("\n", 0, end) + 1) : end]

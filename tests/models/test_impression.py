@@ -58,6 +58,35 @@ def test_a_sentence_keeps_the_organ_under_which_it_stands() -> None:
     assert drafted(text, ("mass", Certainty.PRESENT)) == "1. Liver: A mass is seen."
 
 
+def test_a_heading_amid_a_line_holds_for_its_own_sentence_alone() -> None:
+    text = "FINDINGS: Left: Retention cyst. Mass in the right maxillary sinus. Bone: Intact. No fluid."
+    assert drafted(text, ("Mass in the right maxillary sinus", Certainty.PRESENT)) == (
+        "1. Mass in the right maxillary sinus."
+    )
+
+
+def test_a_sentence_that_is_none_of_the_findings_is_not_quoted() -> None:
+    text = "Lumbar spine. Indication is pain, to exclude cauda equina syndrome. L4-5: Disc extrusion."
+    quotes = ("cauda equina syndrome", Certainty.POSSIBLE), ("Disc extrusion", Certainty.PRESENT)
+    assert drafted(text, *quotes) == "1. L4-5: Disc extrusion."
+
+
+def test_a_sentence_does_not_end_with_an_abbreviation() -> None:
+    text = "FINDINGS: Tillaux fracture, i.e. Salter-Harris III fracture of the distal tibia."
+    assert drafted(text, ("Tillaux fracture", Certainty.PRESENT)) == (
+        "1. Tillaux fracture, i.e. Salter-Harris III fracture of the distal tibia."
+    )
+
+
+def test_a_sentence_about_the_same_place_brings_the_one_that_names_it() -> None:
+    text = (
+        "FINDINGS: There is restricted diffusion of the left insula. FLAIR is bright in the same area, acute infarct."
+    )
+    assert drafted(text, ("acute infarct", Certainty.PRESENT)) == (
+        "1. There is restricted diffusion of the left insula. FLAIR is bright in the same area, acute infarct."
+    )
+
+
 def test_a_denial_that_a_line_end_cuts_is_quoted_with_its_no() -> None:
     text = "FINDINGS: The lungs are clear on both sides and there is no\nPneumothorax or effusion to be seen."
     assert drafted(text, ("Pneumothorax", Certainty.ABSENT)) == (
