@@ -34,6 +34,12 @@ _SEEN_OFTEN = 8
 _WORD_SEEN_OFTEN = 5
 _RIDGE = 3.0
 _POSITIVE = (Certainty.PRESENT, Certainty.PROBABLE)
+_LEAD = {
+    Certainty.PRESENT: "",
+    Certainty.PROBABLE: "Probable ",
+    Certainty.POSSIBLE: "Possible ",
+    Certainty.ABSENT: "No ",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +261,7 @@ def _picked(pick: Callable[[Case, Sequence[Finding]], Iterable[Finding]]) -> Dra
 
 
 def _worded(findings: Sequence[Finding], wanted: Iterable[Finding]) -> Impression | None:
-    said = [(_mention(f).quote, (findings.index(f),)) for f in wanted]
+    said = [(f"{_LEAD[f.certainty]}{_mention(f).quote}.", (findings.index(f),)) for f in wanted]
     return numbered(said) if said else None
 
 
