@@ -31,10 +31,13 @@ _LEANS = re.compile(
     r"(?i)(?:(?:it|its|this|these|that|those|they|their|both|such|which|here|there is no|associated|adjacent|further"
     r"|smaller|another|elsewhere|(?:\w+ )?additional|a (?:second|third)"
     r"|the (?:lesion|mass|nodule|finding|appearance|collection|latter|former|largest|smaller|larger|other)s?)\b"
-    r"|.*\b(?:the same|within it|around it|beside it|these features|of this size)\b)"
+    r"|.*\b(?:the same|within it|around it|beside it|these features|of this size|elsewhere)\b)"
 )
 """What a sentence says that is about what the one before it named."""
 _MOST_LEANING = 2
+_SIDE = re.compile(r"(?i)\b(?:left|right|bilateral|both)\b")
+_SIDED = re.compile(r"(?i)(?:left|right)(?:\.|\b[\w ,-]{0,30}:)(?=\s|$)")
+"""How a sentence begins whose side holds for the ones after it, too."""
 _LABEL = re.compile(r"[A-Z][\w/&'-]*(?:,? [\w/&'-]+){0,3}:(?=\s|$)")
 _ITEM = re.compile(r"(?:[-*•]|\(?\d{1,2}[.)])\s+")
 _ENDS_OPEN = re.compile(
@@ -167,12 +170,26 @@ class _Passages:
         start, stop = at, at + 1
         while start > max(0, at - _MOST_LEANING) and not self.first[start] and self._leans(start):
             start -= 1
+        start = min(start, self._sided(at))
         others = self.together.get(finding, set())
         if start == at and not self.first[at] and others.intersection(self.said[at - 1]):
             start -= 1
         if stop < len(self.said) and not self.first[stop] and others.intersection(self.said[stop]):
             stop += 1
         return range(start, stop)
+
+    def _sided(self, at: int) -> int:
+        """The sentence of the same line that says on which side this one is, if it is near and this one does not."""
+        span = self.sentences[at]
+        for number in range(at, max(-1, at - 1 - _MOST_LEANING), -1):
+            start = self.sentences[number].start
+            if _SIDED.match(self.text, start):
+                return number
+            if self.first[number] or "\n" in self.text[self.sentences[number - 1].end : start]:
+                break
+            if _SIDE.search(self.text, span.start, span.end) or _LABEL.match(self.text, start):
+                break
+        return at
 
     def _leans(self, number: int) -> bool:
         return bool(_LEANS.match(self.text, self.sentences[number].start))

@@ -65,6 +65,13 @@ def test_a_heading_amid_a_line_holds_for_its_own_sentence_alone() -> None:
     )
 
 
+def test_a_side_that_is_said_once_for_several_sentences_is_not_lost() -> None:
+    text = "FINDINGS: Right: Normal. Left: Patent endarterectomy. Restenosis of 60 %."
+    assert drafted(text, ("Restenosis", Certainty.PRESENT)) == "1. Left: Patent endarterectomy. Restenosis of 60 %."
+    text = "FINDINGS: Left: Normal. Mass of the right kidney."
+    assert drafted(text, ("Mass of the right kidney", Certainty.PRESENT)) == "1. Mass of the right kidney."
+
+
 def test_a_sentence_that_is_none_of_the_findings_is_not_quoted() -> None:
     text = "Lumbar spine. Indication is pain, to exclude cauda equina syndrome. L4-5: Disc extrusion."
     quotes = ("cauda equina syndrome", Certainty.POSSIBLE), ("Disc extrusion", Certainty.PRESENT)
