@@ -18,8 +18,8 @@ CALIBRATION = "gamut.calibration"
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """points: (probability, share that is right), both rising; between them straight lines. Without any a probability
-    stands as it is.
+    """points: (probability, share that is right), both rising; between them, and from (0, 0) on, straight lines.
+    Without any a probability stands as it is.
     """
 
     points: tuple[tuple[float, float], ...] = ()
