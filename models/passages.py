@@ -53,7 +53,8 @@ _HEDGES = re.compile(
     r"|exclusion|question\w*|rule|typical|characteristic|keeping|appear\w*|seem\w*|consider\w*|represent\w*|reflect\w*"
     r"|line with|fit\w*|rais\w+|rather|alternative\w*|thought|felt|risk|impending|threat\w*|support\w*|pattern|looks?"
     r"|indicat\w+|evidence|believed|candidate\w*|due to|related|impression of|equivocal|uncertain|indeterminate|less"
-    r"|potential\w*|apparent\w*|need\w*|assess|evaluate|picture|criteria|conceivable|believe|accord\w+|sense of|improbable)\b|\?|n't\b"
+    r"|potential\w*|apparent\w*|need\w*|assess|evaluate|picture|criteria|conceivable"
+    r"|believe|accord\w+|sense of|improbable)\b|\?|n't\b"
 )
 
 

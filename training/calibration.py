@@ -50,7 +50,8 @@ def calibrate(judged: Sequence[tuple[float, bool]]) -> Calibration:
 
 def fit(judged: Sequence[tuple[float, bool]]) -> Table:
     """The table of a model's probabilities: equally many findings a point, the shares that are right made to rise
-    (pool adjacent violators: Zadrozny and Elkan 2002, doi:10.1145/775047.775151). An empty table below two findings a point.
+    (pool adjacent violators: Zadrozny and Elkan 2002, doi:10.1145/775047.775151). An empty table below two findings a
+    point.
     """
     # Heavy, and wanted here alone.
     from sklearn.isotonic import IsotonicRegression
