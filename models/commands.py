@@ -101,10 +101,7 @@ def recall(
 ) -> None:
     """Say how many of the indexers' MeSH heads the dictionary reaches by codes; a head a line, then all together."""
     from models.terminology import Terminology
-    from models.terminology.recall import read_entries, recall
+    from models.terminology.recall import read_entries, recall, told
 
-    found = recall(Terminology.open(), read_entries(reports))
-    for head, (reached, asked) in found.items():
-        typer.echo(f"{head}: {reached} of {asked}")
-    reached, asked = (sum(counts) for counts in zip(*found.values(), strict=True))
-    typer.echo(f"recall: {reached / asked:.3f} ({reached} of {asked})")
+    for line in told(recall(Terminology.open(), read_entries(reports))):
+        typer.echo(line)

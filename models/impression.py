@@ -50,9 +50,6 @@ def draft_impression(
         if finding.section in CONCLUDED_FROM and finding in standing and belief(finding) >= least:
             listed.setdefault((finding.certainty, condition_key(finding.quote)), index)
     statements = [s for s in state(text, sections, findings) if s.finding.section in CONCLUDED_FROM]
-    disputes = {
-        i: issue for i, f in enumerate(findings) if f.section in CONCLUDED_FROM and (issue := _dispute(f, statements))
-    }
     passages = Passages.of(text, sections, findings, differential)
     struck: dict[int, Issue] = {}
     while True:
@@ -61,7 +58,7 @@ def draft_impression(
         some = [findings[i] for i in left]
         named = choose(some, salience(text, sections, some, _among(differential, left)))
         said = passages.quoting(left[i] for i in named)
-        disputed = {i: disputes[i] for _, group in said for i in group if i in disputes}
+        disputed = {i: issue for _, group in said for i in group if (issue := _dispute(findings[i], statements))}
         struck |= disputed
         if not disputed:
             break

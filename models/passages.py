@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from models.consistency import CONCLUDED_FROM
-from models.report import Certainty, DifferentialGroup, Finding, Section, SectionKind, Span
+from models.report import Certainty, DifferentialGroup, Finding, Section, Span
 from models.salience import is_critical
-from models.windows import sentences
+from models.windows import joined, sentences
 
 _LEANS = re.compile(
     r"(?is)(?:(?:it|its|this|these|that|those|they|their|both|such|which|here|none|not|associated|adjacent|further"
@@ -29,7 +29,7 @@ _SIDED = re.compile(r"(?i)(?:left|right)[.:](?=\s|$)")
 _LABEL = re.compile(r"[A-Z][\w/&'-]*(?:,? [\w/&'-]+){0,3}:(?=\s|$)")
 _BARE_HEADING = re.compile(r"[A-Z][A-Z0-9 /&,'-]{2,40}:?")
 _ITEM = re.compile(r"(?:[-*•]|\(?\d{1,2}[.)])\s+")
-_LIST = re.compile(r":\s*\n\s*(?:[-*•]|\(?\d{1,2}[.)])\s")
+_LIST = re.compile(rf":\s*\n\s*{_ITEM.pattern}")
 _ENDS_OPEN = re.compile(
     r"(?i)(?:[:,(/-]|\b(?:an?|and|are|at|by|for|from|in|is|no|nor|not|of|on|or|the|to|was|were|with|without))$"
 )
@@ -69,7 +69,6 @@ class Passages:
     findings: Sequence[Finding]
     sentences: tuple[Span, ...]
     first: tuple[bool, ...]
-    narrative: tuple[bool, ...]
     said: tuple[tuple[int, ...], ...]
     together: dict[int, set[int]]
 
@@ -84,28 +83,26 @@ class Passages:
         """Of a report and what was read in it."""
         spans: list[Span] = []
         first: list[bool] = []
-        narrative: list[bool] = []
         for section in sections:
             if section.kind in CONCLUDED_FROM:
                 whole = list(_whole_sentences(text, section.span))
                 spans += whole
                 first += [number == 0 for number in range(len(whole))]
-                narrative += [section.kind is SectionKind.NARRATIVE] * len(whole)
         said = tuple(tuple(i for i, f in enumerate(findings) if s.start <= f.span.start < s.end) for s in spans)
         together: dict[int, set[int]] = {}
         for group in differential:
             members = {*group.candidates} if group.finding is None else {group.finding, *group.candidates}
             for member in members:
                 together.setdefault(member, set()).update(members)
-        return cls(text, findings, tuple(spans), tuple(first), tuple(narrative), said, together)
+        return cls(text, findings, tuple(spans), tuple(first), said, together)
 
     def can_quote(self, finding: int, barred: frozenset[int]) -> bool:
         """Whether a finding has a passage that says it as it was read, and holds nothing that is barred."""
         run = self._run(finding)
         if run is None or barred.intersection(self._findings(run)):
             return False
-        critical = any(is_critical(self.findings[i]) for i in self._findings(run))
-        return (critical or not self._is_aside(run)) and self._says_how_sure(run)
+        aside = self._is_aside(run) and not any(is_critical(self.findings[i]) for i in self._findings(run))
+        return not aside and self._says_how_sure(run)
 
     def quoting(self, chosen: Iterable[int]) -> list[tuple[str, tuple[int, ...]]]:
         """A statement and its findings for each chosen one that has a passage, in their order, denials last; what
@@ -192,16 +189,13 @@ class Passages:
         same_line = True
         for before in range(number, -1, -1):
             span = self.sentences[before]
-            start = span.start + (
-                item.end() - item.start() if (item := _ITEM.match(self.text, span.start, span.end)) else 0
-            )
+            item = _ITEM.match(self.text, span.start, span.end)
+            start = item.end() if item else span.start
             if _is_heading(self.text[start : span.end]):
                 alone = self.text[start : span.end].strip().rstrip(":")
                 return f"{alone}:" if before < number else ""
             if found := _LABEL.match(self.text, start):
-                begins = not self.text[: span.start].rstrip(" \t") or self.text[: span.start].rstrip(" \t").endswith(
-                    "\n"
-                )
+                begins = self.text[: span.start].rstrip(" \t")[-1:] in ("", "\n")
                 names = any(self.findings[i].span.start < found.end() for i in self.said[before])
                 holds = before < number and same_line and begins and not names and not _DENIES.search(found[0])
                 return found[0] if holds else ""
@@ -222,22 +216,14 @@ def _whole_sentences(text: str, span: Span) -> Iterator[Span]:
     """Sentences; one that a text editor broke into lines is whole again, and a list stands with the line that opens
     it.
     """
-    start = end = None
-    for one in sentences(text, span):
-        if start is not None and end is not None and not _goes_on(text, start, end, one):
-            yield Span(start, end)
-            start = None
-        start = one.start if start is None else start
-        end = one.end
-    if start is not None and end is not None:
-        yield Span(start, end)
+    return joined(sentences(text, span), lambda so_far, after: _goes_on(text, so_far, after))
 
 
-def _goes_on(text: str, start: int, end: int, after: Span) -> bool:
+def _goes_on(text: str, so_far: Span, after: Span) -> bool:
     """Whether what follows belongs to the sentence: it ends in "i.e." or a question, or with its line, without a full
     stop.
     """
-    said, gap = text[start:end].rstrip(), text[end : after.start]
+    said, gap = text[so_far.start : so_far.end].rstrip(), text[so_far.end : after.start]
     small = text[after.start].islower() and not said[:1].islower()
     if _SHORTENED.search(said) or said.endswith("?"):
         return True
@@ -248,5 +234,5 @@ def _goes_on(text: str, start: int, end: int, after: Span) -> bool:
         return False
     line = said[said.rfind("\n") + 1 :]
     item = _ITEM.match(text, after.start)
-    goes_on = _LIST.search(text, start, after.end) if item else len(line) >= _WRAPPED_AT
+    goes_on = _LIST.search(text, so_far.start, after.end) if item else len(line) >= _WRAPPED_AT
     return bool(_ENDS_OPEN.search(line) or small or goes_on)

@@ -8,7 +8,7 @@ window.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from models.report import Span
 
@@ -37,16 +37,22 @@ def windows(text: str, span: Span, max_chars: int, packed: int | None = None) ->
     cut at a comma or a space, never dropped.
     """
     together = max_chars if packed is None else packed
-    start = end = None
-    for sentence in sentences(text, span):
-        for piece in _pieces(text, sentence, max_chars):
-            if start is not None and end is not None and piece.end - start > together:
-                yield Span(start, end)
-                start = None
-            start = piece.start if start is None else start
-            end = piece.end
-    if start is not None and end is not None:
-        yield Span(start, end)
+    pieces = (piece for sentence in sentences(text, span) for piece in _pieces(text, sentence, max_chars))
+    return joined(pieces, lambda so_far, piece: piece.end - so_far.start <= together)
+
+
+def joined(spans: Iterable[Span], belongs: Callable[[Span, Span], bool]) -> Iterator[Span]:
+    """Spans in reading order, each joined to what is before it where it belongs to that (all that is joined so far)."""
+    so_far: Span | None = None
+    for span in spans:
+        if so_far is not None and belongs(so_far, span):
+            so_far = Span(so_far.start, span.end)
+            continue
+        if so_far is not None:
+            yield so_far
+        so_far = span
+    if so_far is not None:
+        yield so_far
 
 
 def _pieces(text: str, span: Span, max_chars: int) -> Iterator[Span]:

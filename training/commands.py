@@ -405,6 +405,7 @@ def labels14(
 def heads(reports: Radiographs, model: Model = None) -> None:
     """Measure how many MeSH heads of indexed radiographs the codes of their findings reach; a head a line, then all."""
     from models.terminology import Terminology
+    from models.terminology.recall import told
     from training.heads import heads_reached, read_indexed
     from training.readers import IN_FLIGHT, model_settings, opened
 
@@ -415,10 +416,8 @@ def heads(reports: Radiographs, model: Model = None) -> None:
         progress_bar(len(indexed)) as advance,
     ):
         found = heads_reached(reader, indexed, terminology, IN_FLIGHT, advance)
-    for head, (reached, asked) in found.items():
-        typer.echo(f"{head}: {reached} of {asked}")
-    reached, asked = (sum(counts) for counts in zip(*found.values(), strict=True))
-    typer.echo(f"recall: {reached / asked:.3f} ({reached} of {asked})")
+    for line in told(found):
+        typer.echo(line)
 
 
 @measure.command()

@@ -30,11 +30,11 @@ class Indexed:
 
 def read_indexed(reports: Path) -> list[Indexed]:
     """Every report with text and with heads that name a finding. Raises LabelsError with file, line and cure."""
-    known = LabelSet.read(HEADS).names
+    known = frozenset(LabelSet.read(HEADS).names)
     found = [
         Indexed(report, heads)
         for _, row in read_rows(reports, ("uid", "MeSH", "findings", "impression"))
-        if (report := write_radiograph(row)) and (heads := heads_of(row["MeSH"]) & frozenset(known))
+        if (report := write_radiograph(row)) and (heads := heads_of(row["MeSH"]) & known)
     ]
     if not found:
         raise LabelsError(f"{reports.name}: no report with a MeSH head that names a finding; the column is Open-i's")

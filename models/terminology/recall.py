@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from models.errors import TerminologyError
@@ -53,6 +53,14 @@ def recall(terminology: Terminology, entries: Iterable[tuple[str, tuple[str, ...
             codings = terminology.code(_wording(head, qualifiers), CHEST)
             reached[head] += head in heads.labels(terminology, codings)
     return {head: (reached[head], count) for head, count in asked.most_common()}
+
+
+def told(found: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+    """A line a head, how often it was reached of how often it was asked for; then all together."""
+    for head, (reached, asked) in found.items():
+        yield f"{head}: {reached} of {asked}"
+    reached, asked = (sum(counts) for counts in zip(*found.values(), strict=True))
+    yield f"recall: {reached / asked:.3f} ({reached} of {asked})"
 
 
 def _wording(head: str, qualifiers: tuple[str, ...]) -> str:
